@@ -1,0 +1,31 @@
+package archive
+
+import (
+	"context"
+	"io"
+)
+
+// Bucket is where files live: a folder, or later an object store. Names are
+// slash-separated paths relative to the bucket; a name that would leave it is
+// refused. All methods may be called concurrently. None retries; the caller does.
+type Bucket interface {
+	// Put writes a whole object. When it returns nil the object and its name
+	// are durable; when it fails the object may exist, in whole or not at all.
+	Put(ctx context.Context, name string, write func(io.Writer) error) error
+	// Move makes the object appear under another name and vanish under the
+	// old one, durably. Repeating a Move that was applied returns nil.
+	Move(ctx context.Context, from, to string) error
+	// List calls fn for each object whose name begins with prefix, by name.
+	List(ctx context.Context, prefix string, fn func(name string, size int64) error) error
+	// Open reads an object; fs.ErrNotExist where there is none.
+	Open(ctx context.Context, name string) (File, error)
+	// Delete removes an object; one that is not there is no error.
+	Delete(ctx context.Context, name string) error
+}
+
+// File is an open object.
+type File interface {
+	io.ReaderAt
+	io.Closer
+	Size() int64
+}

@@ -1,0 +1,3 @@
+package store
+
+// see the design; to be written
