@@ -3,13 +3,178 @@ package store
 import (
 	"context"
 	"errors"
+	"fmt"
+
+	"tallybook/schemas"
 )
 
 // Checkpoint applies a batch in ONE transaction, each of its checkpoints whole
 // or not at all; the results are in the order of the batch. When it returns nil
 // every Applied checkpoint is durable. When it returns an error nothing of the
-// batch was applied, unless the error is ErrUnknown: then all or nothing was,
-// and the caller reads the Position to find out or sends the same batch again.
+// batch was applied, unless the error is ErrUnknown: then all of what would
+// have been Applied was, or nothing, and the caller reads the Position to find
+// out or sends the same batch again.
 func (s *Store) Checkpoint(ctx context.Context, batch []*Checkpoint) ([]Result, error) {
-	return nil, errors.ErrUnsupported
+	results, seen, err := s.checkpointAll(ctx, batch)
+	if err != nil {
+		return nil, fmt.Errorf("checkpoint: %w", err)
+	}
+	s.known.add(seen) // committed, so they need no insert any more
+	return results, nil
+}
+
+// checkpointAll also returns the ids of the series that it inserted.
+func (s *Store) checkpointAll(ctx context.Context, batch []*Checkpoint) (results []Result, seen [][16]byte, err error) {
+	var w *writeTx
+	err = s.step("begin", func() (err error) {
+		w, err = s.begin(ctx)
+		return err
+	})
+	if err != nil {
+		if w != nil {
+			w.rollback()
+		}
+		return nil, nil, err
+	}
+	results = make([]Result, len(batch))
+	for i, c := range batch {
+		ids, err := s.checkpointOne(ctx, w, c, &results[i])
+		if err != nil {
+			w.rollback()
+			return nil, nil, fmt.Errorf("%s/%d at %d: %w", c.From.Topic, c.From.ID, c.From.Next, err)
+		}
+		seen = append(seen, ids...)
+	}
+	committed := false
+	err = s.step("commit", func() error {
+		committed = true
+		return w.commit()
+	})
+	if !committed {
+		w.rollback()
+	}
+	if err != nil && !errors.Is(err, ErrUnknown) {
+		err = fmt.Errorf("%w: %w", ErrUnknown, err)
+	}
+	return results, seen, err
+}
+
+// errFenced: the position is another's.
+var errFenced = errors.New("fenced")
+
+// checkpointOne is one checkpoint in its savepoint. Only an error of the engine
+// is returned: then SQLite may have ended the transaction, and all of it is off.
+func (s *Store) checkpointOne(ctx context.Context, w *writeTx, c *Checkpoint, result *Result) ([][16]byte, error) {
+	if err := w.exec(ctx, "SAVEPOINT checkpoint"); err != nil {
+		return nil, err
+	}
+	ids, err := s.applyOne(ctx, w, c)
+	switch {
+	case err == nil:
+		*result = Result{Outcome: Applied}
+		return ids, w.exec(ctx, "RELEASE checkpoint")
+	case errors.Is(err, errFenced):
+		*result = Result{Outcome: Fenced}
+	case isDataError(err):
+		*result = Result{Refused, fmt.Errorf("checkpoint %s/%d at %d: %w", c.From.Topic, c.From.ID, c.From.Next, err)}
+	default:
+		return nil, err
+	}
+	if err := w.exec(ctx, "ROLLBACK TO checkpoint"); err != nil {
+		return nil, err
+	}
+	return nil, w.exec(ctx, "RELEASE checkpoint")
+}
+
+func (s *Store) applyOne(ctx context.Context, w *writeTx, c *Checkpoint) (ids [][16]byte, err error) {
+	if err := c.validate(); err != nil {
+		return nil, err
+	}
+	var already bool
+	err = s.step("checkpoint", func() (err error) {
+		already, err = movePosition(ctx, w, c)
+		return err
+	})
+	if err != nil || already {
+		return nil, err
+	}
+	// Always in this order of tables, and of keys within them.
+	steps := []struct {
+		name string
+		do   func() error
+	}{
+		{"series", func() (err error) { ids, err = s.insertSeries(ctx, w, c); return err }},
+		{"rollups", func() error { return s.addRollups(ctx, w, c) }},
+		{"files", func() error { return insertFiles(ctx, w, c) }},
+		{"errors", func() error { return insertErrors(ctx, w, c) }},
+		{"ledger", func() error { return insertLedger(ctx, w, c) }},
+	}
+	for _, st := range steps {
+		if err := s.step(st.name, st.do); err != nil {
+			return nil, fmt.Errorf("%s: %w", st.name, err)
+		}
+	}
+	return ids, nil
+}
+
+// validate finds what no constraint of the tables would.
+func (c *Checkpoint) validate() error {
+	switch {
+	case c.From.Partition != c.To.Partition:
+		return fmt.Errorf("%w: from %v to %v", errInvalid, c.From.Partition, c.To.Partition)
+	case c.Ledger.First != c.From.Next || c.Ledger.Next != c.To.Next:
+		return fmt.Errorf("%w: it moves from %d to %d, its ledger from %d to %d", errInvalid,
+			c.From.Next, c.To.Next, c.Ledger.First, c.Ledger.Next)
+	case c.To.Clock < c.From.Clock:
+		return fmt.Errorf("%w: the log clock goes back from %d to %d", errInvalid, c.From.Clock, c.To.Clock)
+	}
+	for i := range c.Series {
+		if schemas.FamilyByName(c.Series[i].Family) == nil {
+			return fmt.Errorf("%w: unknown family %q", errInvalid, c.Series[i].Family)
+		}
+	}
+	for i := range c.Deltas {
+		if n := c.Deltas[i].Series; n < 0 || n >= len(c.Series) {
+			return fmt.Errorf("%w: delta %d is of series %d of %d", errInvalid, i, n, len(c.Series))
+		}
+	}
+	return nil
+}
+
+// movePosition is the compare-and-swap. already: a commit of this very
+// checkpoint, whose answer was lost, had been applied.
+func movePosition(ctx context.Context, w *writeTx, c *Checkpoint) (already bool, err error) {
+	from, to := &c.From, &c.To
+	moved, err := w.execCount(ctx, `
+		UPDATE positions SET next_offset = ?, clock = ?, last_offset = ?, last_hash = ?
+		WHERE topic = ? AND partition = ? AND next_offset = ? AND epoch = ?`,
+		to.Next, to.Clock, to.LastOffset, to.LastHash[:], string(from.Topic), from.ID, from.Next, from.Epoch)
+	if err != nil || moved == 1 {
+		return false, err
+	}
+	is, err := scanPosition(w.conn.QueryRowContext(ctx, positionQuery, string(from.Topic), from.ID))
+	switch {
+	case errors.Is(err, ErrNotFound):
+		return false, errFenced
+	case err != nil:
+		return false, engineError(err)
+	case is.Epoch == from.Epoch && is.Next == to.Next && is.LastHash == to.LastHash:
+		return true, nil
+	}
+	return false, errFenced
+}
+
+// step does one step, with the fault that a test wants of it.
+func (s *Store) step(name string, do func() error) error {
+	if s.opts.Fault == nil {
+		return do()
+	}
+	before, after := s.opts.Fault(name)
+	if before != nil {
+		return before
+	}
+	if err := do(); err != nil {
+		return err
+	}
+	return after
 }

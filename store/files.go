@@ -2,21 +2,69 @@ package store
 
 import (
 	"context"
-	"errors"
+	"fmt"
+	"slices"
+	"strings"
 
 	"tallybook/schemas"
 )
 
-// CommittedFiles says which of the archive names have a live row.
+const fileColumns = `name, staged, dataset, day, topic, partition, first_offset, last_offset, rows, bytes, sha256,
+	min_time, max_time, max_log`
+
+func scanFile(row scanner) (ArchiveFile, error) {
+	var f ArchiveFile
+	var sum []byte
+	err := row.Scan(&f.Name, &f.Staged, &f.Dataset, &f.Day, &f.Partition.Topic, &f.Partition.ID, &f.First, &f.Last,
+		&f.Rows, &f.Bytes, &sum, &f.MinTime, &f.MaxTime, &f.MaxLog)
+	if err == nil && copy(f.SHA256[:], sum) != len(f.SHA256) {
+		err = fmt.Errorf("archive file %s: a hash of %d bytes", f.Name, len(sum))
+	}
+	return f, err
+}
+
+// namesPerQuery bounds the parameters of one statement.
+const namesPerQuery = 500
+
+// CommittedFiles says which of the archive names have a live row. A name is
+// unique, so that the partition is only for the message of an error.
 func (s *Store) CommittedFiles(ctx context.Context, tp schemas.Partition, names []string) (map[string]bool, error) {
-	return nil, errors.ErrUnsupported
+	live := map[string]bool{}
+	err := s.View(ctx, func(v *View) error {
+		for chunk := range slices.Chunk(names, namesPerQuery) {
+			found, err := collect(v, scanOne[string],
+				`SELECT name FROM archive_files WHERE retired_at IS NULL AND name IN (`+placeholders(len(chunk))+`)`,
+				anys(chunk)...)
+			if err != nil {
+				return err
+			}
+			for _, name := range found {
+				live[name] = true
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, fmt.Errorf("look up archive files of %s/%d: %w", tp.Topic, tp.ID, err)
+	}
+	return live, nil
 }
 
 // WindowFiles are the live files of the partition's own dataset (dataset =
 // topic) with MaxLog >= since, newest offsets first: what the dedupe window is
 // rebuilt from.
 func (s *Store) WindowFiles(ctx context.Context, tp schemas.Partition, since int64) ([]ArchiveFile, error) {
-	return nil, errors.ErrUnsupported
+	var files []ArchiveFile
+	err := s.View(ctx, func(v *View) (err error) {
+		files, err = collect(v, scanFile, `SELECT `+fileColumns+` FROM archive_files
+			WHERE retired_at IS NULL AND topic = ? AND partition = ? AND dataset = ? AND max_log >= ?
+			ORDER BY last_offset DESC, name DESC`, string(tp.Topic), tp.ID, string(tp.Topic), since)
+		return err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("list window files of %s/%d: %w", tp.Topic, tp.ID, err)
+	}
+	return files, nil
 }
 
 // FileFilter narrows Files; zero fields do not.
@@ -28,8 +76,62 @@ type FileFilter struct {
 }
 
 // Files are the live archive files, sorted by name.
-func (v *View) Files(f FileFilter) ([]ArchiveFile, error) { return nil, errors.ErrUnsupported }
+func (v *View) Files(f FileFilter) ([]ArchiveFile, error) {
+	where := filter{}
+	where.add(`retired_at IS NULL`)
+	if f.Dataset != "" {
+		where.add(`dataset = ?`, string(f.Dataset))
+	}
+	if f.Day != nil {
+		where.add(`day = ?`, int64(*f.Day))
+	}
+	if f.Partition != nil {
+		where.add(`topic = ? AND partition = ?`, string(f.Partition.Topic), f.Partition.ID)
+	}
+	query := `SELECT ` + fileColumns + ` FROM archive_files` + where.sql() + ` ORDER BY name` + where.limit(f.Limit)
+	return collect(v, scanFile, query, where.args...)
+}
 
-// Days are the days that have live archive files of the topic or hour rollups
-// of its families, in order.
-func (v *View) Days(topic schemas.Topic) ([]schemas.Day, error) { return nil, errors.ErrUnsupported }
+// Days are the days for which archive files of the topic or hour rollups of its
+// families were written, in order.
+func (v *View) Days(topic schemas.Topic) ([]schemas.Day, error) {
+	return collect(v, scanOne[schemas.Day], `SELECT day FROM topic_days WHERE topic = ? ORDER BY day`, string(topic))
+}
+
+// scanOne reads a row of one column.
+func scanOne[T any](row scanner) (value T, err error) { return value, row.Scan(&value) }
+
+// filter collects the conditions of a query.
+type filter struct {
+	conditions []string
+	args       []any
+}
+
+func (f *filter) add(condition string, args ...any) {
+	f.conditions = append(f.conditions, condition)
+	f.args = append(f.args, args...)
+}
+
+func (f *filter) sql() string {
+	if len(f.conditions) == 0 {
+		return ""
+	}
+	return ` WHERE ` + strings.Join(f.conditions, ` AND `)
+}
+
+// limit must be the last to add an argument; 0 is no limit.
+func (f *filter) limit(n int) string {
+	if n <= 0 {
+		return ""
+	}
+	f.args = append(f.args, n)
+	return ` LIMIT ?`
+}
+
+func anys(values []string) []any {
+	all := make([]any, len(values))
+	for i, v := range values {
+		all[i] = v
+	}
+	return all
+}

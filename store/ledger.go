@@ -1,7 +1,6 @@
 package store
 
 import (
-	"errors"
 	"time"
 
 	"tallybook/schemas"
@@ -16,15 +15,42 @@ type LedgerRow struct {
 	At    time.Time // when its batch was closed
 }
 
+const ledgerColumns = `topic, partition, first_offset, next_offset, records, gaps, counted, duplicate, rejected,
+	other_key, clock, epoch, closed_at`
+
 // Ledger are a partition's rows with First >= after, in order; at most limit
 // where limit > 0.
 func (v *View) Ledger(tp schemas.Partition, after int64, limit int) ([]LedgerRow, error) {
-	return nil, errors.ErrUnsupported
+	where := filter{}
+	where.add(`topic = ? AND partition = ? AND first_offset >= ?`, string(tp.Topic), tp.ID, after)
+	query := `SELECT ` + ledgerColumns + ` FROM ledger` + where.sql() + ` ORDER BY first_offset` + where.limit(limit)
+	return collect(v, scanLedger, query, where.args...)
+}
+
+func scanLedger(row scanner) (LedgerRow, error) {
+	var r LedgerRow
+	var at int64
+	l := &r.Ledger
+	err := row.Scan(&r.Topic, &r.ID, &l.First, &l.Next, &l.Records, &l.Gaps, &l.Counted, &l.Duplicate, &l.Rejected,
+		&l.OtherKey, &r.Clock, &r.Epoch, &at)
+	r.At = time.UnixMicro(at).UTC()
+	return r, err
 }
 
 // ErrorCounts is the sum of Records of the error rows by origin partition.
 func (v *View) ErrorCounts() (map[schemas.Partition]int64, error) {
-	return nil, errors.ErrUnsupported
+	type count struct {
+		tp      schemas.Partition
+		records int64
+	}
+	all, err := collect(v, func(row scanner) (c count, err error) {
+		return c, row.Scan(&c.tp.Topic, &c.tp.ID, &c.records)
+	}, `SELECT origin_topic, origin_partition, sum(records) FROM errors GROUP BY origin_topic, origin_partition`)
+	counts := make(map[schemas.Partition]int64, len(all))
+	for _, c := range all {
+		counts[c.tp] = c.records
+	}
+	return counts, err
 }
 
 // ErrorFilter narrows Errors; zero fields do not.
@@ -36,5 +62,37 @@ type ErrorFilter struct {
 	Limit       int
 }
 
+const errorColumns = `id, time, account, reason, field, message, input, input_bytes, input_sha256,
+	origin_topic, origin_partition, origin_offset, last_offset, records, status`
+
 // Errors are error rows, newest first.
-func (v *View) Errors(f ErrorFilter) ([]ErrorRow, error) { return nil, errors.ErrUnsupported }
+func (v *View) Errors(f ErrorFilter) ([]ErrorRow, error) {
+	where := filter{}
+	if f.Account != "" {
+		where.add(`account = ?`, f.Account)
+	}
+	if f.Reason != "" {
+		where.add(`reason = ?`, string(f.Reason))
+	}
+	if f.Origin != nil {
+		where.add(`origin_topic = ? AND origin_partition = ?`, string(f.Origin.Topic), f.Origin.ID)
+	}
+	if f.First != 0 {
+		where.add(`time >= ?`, f.First)
+	}
+	if f.Last != 0 {
+		where.add(`time < ?`, f.Last)
+	}
+	query := `SELECT ` + errorColumns + ` FROM errors` + where.sql() +
+		` ORDER BY time DESC, origin_topic, origin_partition, origin_offset DESC` + where.limit(f.Limit)
+	return collect(v, scanError, query, where.args...)
+}
+
+func scanError(row scanner) (ErrorRow, error) {
+	var e ErrorRow
+	var sum []byte
+	err := row.Scan(&e.ID, &e.Time, &e.Account, &e.Reason, &e.Field, &e.Message, &e.Input, &e.InputBytes, &sum,
+		&e.Origin.Topic, &e.Origin.ID, &e.Offset, &e.LastOffset, &e.Records, &e.Status)
+	copy(e.InputSHA256[:], sum)
+	return e, err
+}

@@ -2,8 +2,10 @@ package store
 
 import (
 	"context"
+	"crypto/rand"
 	"database/sql"
 	"errors"
+	"fmt"
 	"log/slog"
 	"time"
 )
@@ -20,17 +22,27 @@ var (
 	ErrBusy = errors.New("the store is in use by another process")
 	// ErrReadOnly: the store was opened to read only.
 	ErrReadOnly = errors.New("the store is open to read only")
+	// ErrVersion: the tables are of another version than this program's.
+	ErrVersion = errors.New("the store has tables of another version")
+)
+
+const (
+	defaultBusyTimeout = 5 * time.Second
+	defaultViewTimeout = 5 * time.Second
 )
 
 // Options of a store. The zero value is good.
 type Options struct {
-	Now      func() time.Time // nil: time.Now
-	Log      *slog.Logger     // nil: slog.Default()
-	ReadOnly bool             // the database must exist and have this version's tables
+	Now         func() time.Time // nil: time.Now
+	Log         *slog.Logger     // nil: slog.Default()
+	ReadOnly    bool             // the database must exist and have this version's tables
+	BusyTimeout time.Duration    // how long a write waits for another process; 0: 5 s
+	ViewTimeout time.Duration    // how long a View may last; 0: 5 s
 
-	// Fault is a hook for tests, called at the steps "begin", "checkpoint"
-	// (behind the compare-and-swap) and "commit". An error before: the step is
-	// not done and this is its answer; an error after: it is done, and fails.
+	// Fault is a hook for tests, called at the steps of Checkpoint: "begin",
+	// then for each of the batch "checkpoint" (the compare-and-swap), "series",
+	// "rollups", "files", "errors", "ledger", and "commit". An error before:
+	// the step is not done and this is its answer; after: it is done, and fails.
 	Fault func(step string) (before, after error)
 }
 
@@ -38,20 +50,68 @@ type Options struct {
 // concurrently; writes wait for each other.
 type Store struct {
 	opts  Options
-	write *sql.DB
+	write *sql.DB // one connection; nil when read only
 	read  *sql.DB
+	bulk  bulkStatements
+	known *knownSet // of series and days that are committed
 }
 
 // Open opens the database at url ("sqlite:///path/to/file.db" or a plain path),
 // makes it where there is none, and brings its tables to this version.
 func Open(ctx context.Context, url string, o Options) (*Store, error) {
-	return nil, errors.ErrUnsupported
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	if o.Log == nil {
+		o.Log = slog.Default()
+	}
+	if o.BusyTimeout <= 0 {
+		o.BusyTimeout = defaultBusyTimeout
+	}
+	if o.ViewTimeout <= 0 {
+		o.ViewTimeout = defaultViewTimeout
+	}
+	path, err := sqlitePath(url)
+	if err != nil {
+		return nil, err
+	}
+	s := &Store{opts: o, bulk: newBulkStatements(), known: newKnownSet(knownSeriesMax)}
+	if err := s.open(ctx, path); err != nil {
+		return nil, errors.Join(fmt.Errorf("open store %s: %w", path, err), s.Close())
+	}
+	return s, nil
 }
 
 // Close waits for running calls and closes the database.
-func (s *Store) Close() error { return errors.ErrUnsupported }
+func (s *Store) Close() error {
+	var errs []error
+	for _, db := range []*sql.DB{s.read, s.write} { // the writer last: it clears the log
+		if db != nil {
+			errs = append(errs, db.Close())
+		}
+	}
+	return errors.Join(errs...)
+}
 
 // Secret is made once per installation; it seeds the dedupe hash.
 func (s *Store) Secret(ctx context.Context) ([16]byte, error) {
-	return [16]byte{}, errors.ErrUnsupported
+	var secret [16]byte
+	var b []byte
+	err := s.read.QueryRowContext(ctx, `SELECT value FROM meta WHERE key = 'secret'`).Scan(&b)
+	if err != nil {
+		return secret, fmt.Errorf("read the secret: %w", engineError(err))
+	}
+	if copy(secret[:], b) != len(secret) || len(b) != len(secret) {
+		return secret, fmt.Errorf("read the secret: it has %d bytes, not %d", len(b), len(secret))
+	}
+	return secret, nil
+}
+
+// makeSecret is done once, when the tables are made.
+func (s *Store) makeSecret(ctx context.Context) error {
+	secret := make([]byte, 16)
+	rand.Read(secret)
+	return s.transact(ctx, func(w *writeTx) error {
+		return w.exec(ctx, `INSERT INTO meta (key, value) VALUES ('secret', ?) ON CONFLICT DO NOTHING`, secret)
+	})
 }

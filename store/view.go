@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"errors"
+	"fmt"
 )
 
 // View is one snapshot of the store: all that is read through it is of one
@@ -14,8 +15,53 @@ type View struct {
 }
 
 // View calls fn with a snapshot. It is a read transaction, which must be short
-// (5 s, then its reads fail), since an old snapshot keeps the log from being
-// cleared.
+// (ViewTimeout, then its reads fail), since an old snapshot keeps the write
+// ahead log from being cleared.
 func (s *Store) View(ctx context.Context, fn func(v *View) error) error {
-	return errors.ErrUnsupported
+	ctx, cancel := context.WithTimeoutCause(ctx, s.opts.ViewTimeout,
+		fmt.Errorf("%w: a view of the store may last %v", context.DeadlineExceeded, s.opts.ViewTimeout))
+	defer cancel()
+	err := s.view(ctx, fn)
+	if err != nil && context.Cause(ctx) != nil && !errors.Is(err, context.Cause(ctx)) {
+		err = fmt.Errorf("%w (%w)", context.Cause(ctx), err)
+	}
+	return err
+}
+
+func (s *Store) view(ctx context.Context, fn func(v *View) error) error {
+	tx, err := s.read.BeginTx(ctx, &sql.TxOptions{ReadOnly: true})
+	if err != nil {
+		return fmt.Errorf("begin view: %w", engineError(err))
+	}
+	defer tx.Rollback()
+	return fn(&View{ctx, tx})
+}
+
+// stream calls each for every row of a query.
+func (v *View) stream(each func(*sql.Rows) error, query string, args ...any) error {
+	rows, err := v.tx.QueryContext(v.ctx, query, args...)
+	if err != nil {
+		return engineError(err)
+	}
+	defer rows.Close()
+	for rows.Next() {
+		if err := each(rows); err != nil {
+			return err
+		}
+	}
+	return engineError(rows.Err())
+}
+
+// collect reads all rows of a query.
+func collect[T any](v *View, scan func(scanner) (T, error), query string, args ...any) ([]T, error) {
+	var all []T
+	err := v.stream(func(rows *sql.Rows) error {
+		one, err := scan(rows)
+		all = append(all, one)
+		return err
+	}, query, args...)
+	if err != nil {
+		return nil, err
+	}
+	return all, nil
 }

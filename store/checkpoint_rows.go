@@ -1,0 +1,157 @@
+package store
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"database/sql/driver"
+	"slices"
+
+	"tallybook/schemas"
+)
+
+// insertSeries inserts those of the series that are not known to be there, and
+// returns their ids. Known are only ids whose commit was answered.
+func (s *Store) insertSeries(ctx context.Context, w *writeTx, c *Checkpoint) ([][16]byte, error) {
+	var fresh []*schemas.Series
+	for i := range c.Series {
+		if !s.known.has(c.Series[i].ID) {
+			fresh = append(fresh, &c.Series[i])
+		}
+	}
+	slices.SortFunc(fresh, func(a, b *schemas.Series) int { return bytes.Compare(a.ID[:], b.ID[:]) })
+	ids := make([][16]byte, len(fresh))
+	for i, series := range fresh {
+		ids[i] = series.ID
+	}
+	return ids, s.bulk.series.write(ctx, w, len(fresh), func(i int, args []driver.NamedValue) {
+		args[0].Value = fresh[i].ID[:]
+		args[1].Value = fresh[i].Account
+		args[2].Value = fresh[i].Family
+		args[3].Value = fresh[i].DimsJSON()
+	})
+}
+
+// addRollups adds the deltas to their hours, in the order of the key, so that
+// each page is visited once, and marks what was built from those hours.
+func (s *Store) addRollups(ctx context.Context, w *writeTx, c *Checkpoint) error {
+	order := c.deltaOrder()
+	err := s.bulk.rollups.write(ctx, w, len(order), func(i int, args []driver.NamedValue) {
+		d := &c.Deltas[order[i]]
+		series := &c.Series[d.Series]
+		args[0].Value = int64(d.Hour)
+		args[1].Value = series.Account
+		args[2].Value = series.ID[:]
+		bindMeasures(&d.Measures, args[3:])
+	})
+	if err != nil {
+		return err
+	}
+	return markDays(ctx, w, c)
+}
+
+// deltaOrder are the indexes of the deltas by (hour, account, series id). The
+// series are ranked first, so that the deltas compare as integers.
+func (c *Checkpoint) deltaOrder() []int32 {
+	bySeries := make([]int32, len(c.Series))
+	for i := range bySeries {
+		bySeries[i] = int32(i)
+	}
+	slices.SortFunc(bySeries, func(a, b int32) int {
+		x, y := &c.Series[a], &c.Series[b]
+		if n := cmp.Compare(x.Account, y.Account); n != 0 {
+			return n
+		}
+		return bytes.Compare(x.ID[:], y.ID[:])
+	})
+	rank := make([]int32, len(c.Series))
+	for r, i := range bySeries {
+		rank[i] = int32(r)
+	}
+	order := make([]int32, len(c.Deltas))
+	for i := range order {
+		order[i] = int32(i)
+	}
+	slices.SortFunc(order, func(a, b int32) int {
+		x, y := &c.Deltas[a], &c.Deltas[b]
+		if x.Hour != y.Hour {
+			return cmp.Compare(x.Hour, y.Hour)
+		}
+		return cmp.Compare(rank[x.Series], rank[y.Series])
+	})
+	return order
+}
+
+// markDays records the days that this checkpoint brings rows or files of a
+// topic for, and marks their built rows, and their month's, as dirty. A batch
+// has few days (17 events' dates at most), so a statement each is cheap.
+func markDays(ctx context.Context, w *writeTx, c *Checkpoint) error {
+	type topicDay struct {
+		topic schemas.Topic
+		day   schemas.Day
+	}
+	seen := map[topicDay]bool{}
+	starts := map[Resolution]map[schemas.Hour]bool{Daily: {}, Monthly: {}}
+	for i := range c.Deltas {
+		d := &c.Deltas[i]
+		day := d.Hour.Day()
+		seen[topicDay{schemas.FamilyByName(c.Series[d.Series].Family).Topic, day}] = true
+		starts[Daily][day.Hour()] = true
+	}
+	for day := range starts[Daily] {
+		starts[Monthly][day.Day().MonthStart().Hour()] = true
+	}
+	for i := range c.Files {
+		seen[topicDay{c.Files[i].Dataset, c.Files[i].Day}] = true
+	}
+	for td := range seen {
+		err := w.exec(ctx, `INSERT INTO topic_days (topic, day) VALUES (?, ?) ON CONFLICT DO NOTHING`,
+			string(td.topic), int64(td.day))
+		if err != nil {
+			return err
+		}
+	}
+	for _, res := range []Resolution{Daily, Monthly} {
+		for start := range starts[res] {
+			err := w.exec(ctx, `UPDATE built_windows SET dirty = 1 WHERE resolution = ? AND window_start = ? AND dirty = 0`,
+				int64(res), int64(start))
+			if err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+func insertFiles(ctx context.Context, w *writeTx, c *Checkpoint) error {
+	for i := range c.Files {
+		f := &c.Files[i]
+		err := w.exec(ctx, `INSERT INTO archive_files (`+fileColumns+`, epoch, live_at) VALUES (`+placeholders(16)+`)`,
+			f.Name, f.Staged, string(f.Dataset), int64(f.Day), string(f.Partition.Topic), f.Partition.ID, f.First, f.Last,
+			f.Rows, f.Bytes, f.SHA256[:], f.MinTime, f.MaxTime, f.MaxLog, c.From.Epoch, c.ClosedAt.UnixMicro())
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func insertErrors(ctx context.Context, w *writeTx, c *Checkpoint) error {
+	for i := range c.Errors {
+		e := &c.Errors[i]
+		err := w.exec(ctx, `INSERT INTO errors (`+errorColumns+`) VALUES (`+placeholders(15)+`)`,
+			e.ID, e.Time, e.Account, string(e.Reason), e.Field, e.Message, e.Input, e.InputBytes, e.InputSHA256[:],
+			string(e.Origin.Topic), e.Origin.ID, e.Offset, e.LastOffset, e.Records, e.Status)
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func insertLedger(ctx context.Context, w *writeTx, c *Checkpoint) error {
+	l := &c.Ledger
+	return w.exec(ctx, `INSERT INTO ledger (`+ledgerColumns+`) VALUES (`+placeholders(13)+`)`,
+		string(c.From.Topic), c.From.ID, l.First, l.Next, l.Records, l.Gaps, l.Counted, l.Duplicate, l.Rejected, l.OtherKey,
+		c.To.Clock, c.From.Epoch, c.ClosedAt.UnixMicro())
+}
