@@ -32,136 +32,6 @@ var (
 	ErrOverflow = errors.New("sum exceeds 64 bits")
 )
 
-// ParseDecimal reads a JSON number. More than nine fractional digits are
-// rounded half even; a size of 10^12 or more is ErrOutOfRange.
-func ParseDecimal(text []byte) (Decimal, error) {
-	digits, exp, neg, err := scanNumber(text)
-	if err != nil {
-		return Decimal{}, err
-	}
-	return scaleDecimal(digits, exp, neg)
-}
-
-// scanNumber reads the JSON number grammar into its significant digits (no
-// leading zeros) and a power of ten: value = 0.d1d2d3… × 10^exp.
-func scanNumber(text []byte) (digits []byte, exp int64, neg bool, err error) {
-	i, n := 0, len(text)
-	if i < n && text[i] == '-' {
-		neg = true
-		i++
-	}
-	intStart := i
-	for i < n && isDigit(text[i]) {
-		i++
-	}
-	if i == intStart || (text[intStart] == '0' && i > intStart+1) {
-		return nil, 0, false, ErrNotNumber
-	}
-	whole, frac := text[intStart:i], []byte(nil)
-	if i < n && text[i] == '.' {
-		i++
-		start := i
-		for i < n && isDigit(text[i]) {
-			i++
-		}
-		if i == start {
-			return nil, 0, false, ErrNotNumber
-		}
-		frac = text[start:i]
-	}
-	if i < n && (text[i] == 'e' || text[i] == 'E') {
-		i++
-		sign := int64(1)
-		if i < n && (text[i] == '+' || text[i] == '-') {
-			if text[i] == '-' {
-				sign = -1
-			}
-			i++
-		}
-		start := i
-		for i < n && isDigit(text[i]) {
-			if exp < 1_000_000 { // beyond it the answer no longer changes
-				exp = exp*10 + int64(text[i]-'0')
-			}
-			i++
-		}
-		if i == start {
-			return nil, 0, false, ErrNotNumber
-		}
-		exp *= sign
-	}
-	if i != n {
-		return nil, 0, false, ErrNotNumber
-	}
-	exp += int64(len(whole))
-	if len(frac) == 0 {
-		digits = whole
-	} else {
-		var buf [64]byte
-		digits = append(append(buf[:0], whole...), frac...)
-	}
-	for len(digits) > 0 && digits[0] == '0' {
-		digits = digits[1:]
-		exp--
-	}
-	return digits, exp, neg, nil
-}
-
-func isDigit(c byte) bool { return c >= '0' && c <= '9' }
-
-// scaleDecimal turns 0.digits × 10^exp into units and nanos.
-func scaleDecimal(digits []byte, exp int64, neg bool) (Decimal, error) {
-	if len(digits) == 0 {
-		return Decimal{}, nil
-	}
-	if exp > 12 {
-		return Decimal{}, ErrOutOfRange
-	}
-	var units, nanos uint64
-	keep := exp + 9 // digits that survive
-	for k := int64(0); k < exp; k++ {
-		units = units*10 + digitAt(digits, k)
-	}
-	for k := max(exp, 0); k < keep; k++ {
-		nanos = nanos*10 + digitAt(digits, k)
-	}
-	if keep >= 0 && keep < int64(len(digits)) && roundsUp(digits[keep:], nanos) {
-		nanos++
-		if nanos == nanosPerUnit {
-			nanos, units = 0, units+1
-		}
-	}
-	if units >= MaxValue {
-		return Decimal{}, ErrOutOfRange
-	}
-	d := Decimal{Units: int64(units), Nanos: int32(nanos)}
-	if neg {
-		d = d.Neg()
-	}
-	return d, nil
-}
-
-func digitAt(digits []byte, k int64) uint64 {
-	if k < int64(len(digits)) {
-		return uint64(digits[k] - '0')
-	}
-	return 0
-}
-
-// roundsUp is half to even: rest are the digits that are cut, last the number
-// whose parity decides a tie.
-func roundsUp(rest []byte, last uint64) bool {
-	if rest[0] != '5' {
-		return rest[0] > '5'
-	}
-	for _, c := range rest[1:] {
-		if c != '0' {
-			return true
-		}
-	}
-	return last%2 == 1
-}
-
 // DecimalOf is the decimal that stands for a stored double: its shortest
 // decimal form, rounded half even to nine digits. The archive holds latency as
 // a double, and rollups add this decimal of it, so that both agree exactly.
@@ -169,16 +39,14 @@ func DecimalOf(f float64) (Decimal, error) {
 	if math.IsNaN(f) || math.IsInf(f, 0) {
 		return Decimal{}, ErrNotNumber
 	}
-	// A double with at most six fractional digits is the common case; the
-	// division proves that the shortest form has them.
-	if scaled := math.Round(f * 1e6); math.Abs(scaled) < 1<<53 && scaled/1e6 == f {
+	// A double with at most six fractional digits is the common case. The
+	// division proves that scaled/1e6 stands for f; below 10^15 no other decimal
+	// of 15 digits does, so that it is the shortest form too.
+	if scaled := math.Round(f * 1e6); math.Abs(scaled) < 1e15 && scaled/1e6 == f {
 		n := int64(scaled)
 		units, micros := n/1_000_000, n%1_000_000
 		if micros < 0 {
 			units, micros = units-1, micros+1_000_000
-		}
-		if units >= MaxValue || units <= -MaxValue {
-			return Decimal{}, ErrOutOfRange
 		}
 		return Decimal{units, int32(micros * 1000)}, nil
 	}
