@@ -9,11 +9,14 @@ import (
 // slash-separated paths relative to the bucket; a name that would leave it is
 // refused. All methods may be called concurrently. None retries; the caller does.
 type Bucket interface {
-	// Put writes a whole object. When it returns nil the object and its name
-	// are durable; when it fails the object may exist, in whole or not at all.
+	// Put writes a whole object and replaces one of that name. When it returns
+	// nil the object and its name are durable; when it fails the object may
+	// exist, in whole or not at all. A crash within it may leave a part: read
+	// no object before its Put has returned nil.
 	Put(ctx context.Context, name string, write func(io.Writer) error) error
 	// Move makes the object appear under another name and vanish under the
-	// old one, durably. Repeating a Move that was applied returns nil.
+	// old one, durably. Repeating a Move that was applied returns nil. An
+	// object that already has the new name is not replaced: fs.ErrExist.
 	Move(ctx context.Context, from, to string) error
 	// List calls fn for each object whose name begins with prefix, by name.
 	List(ctx context.Context, prefix string, fn func(name string, size int64) error) error

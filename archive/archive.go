@@ -1,0 +1,187 @@
+package archive
+
+import (
+	"context"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"strings"
+	"sync"
+
+	"tallybook/schemas"
+)
+
+// Archive is the Parquet files of a bucket. All methods may be called
+// concurrently; none retries. Every step may be repeated after a crash.
+type Archive struct {
+	bucket  Bucket
+	writers sync.Pool // of *Writer: their buffers are worth keeping
+}
+
+// New is the archive in a bucket.
+func New(b Bucket) *Archive {
+	return &Archive{bucket: b, writers: sync.Pool{New: func() any { return NewWriter() }}}
+}
+
+// Open is the archive at a folder path, which is created where it is missing.
+func Open(url string) (*Archive, error) {
+	if scheme, _, ok := strings.Cut(url, "://"); ok {
+		return nil, fmt.Errorf("archive %s: %s:// is not supported in this version; give the path of a folder", url, scheme)
+	}
+	dir, err := OpenDir(url)
+	if err != nil {
+		return nil, err
+	}
+	return New(dir), nil
+}
+
+// FileInfo says what a Parquet file holds, and where it is or will be.
+type FileInfo struct {
+	Name      string // its place in the archive, e.g. usage/date=2026-01-01/….parquet
+	Staged    string // where it waits until it is published
+	Dataset   schemas.Topic
+	Day       schemas.Day
+	Partition schemas.Partition // of the log its rows came from
+	First     int64             // least and greatest offset in it
+	Last      int64
+	Rows      int64
+	Bytes     int64
+	SHA256    [32]byte
+	MinTime   int64 // event time, µs
+	MaxTime   int64
+	MaxLog    int64 // greatest log_time, µs
+}
+
+// StageFile is a file to be written: the rows of one date.
+type StageFile struct {
+	Rows   *Rows
+	Day    DayRows
+	Source schemas.Partition // of the log
+	Epoch  int64             // of the partition's owner
+	Random string            // chosen anew for each epoch: letters a-z and digits
+}
+
+// Stage writes a file where no reader looks. When it returns nil the file is
+// durable; when it fails the staged name may exist, in whole or in part, and
+// Discard removes it.
+func (a *Archive) Stage(ctx context.Context, f StageFile) (FileInfo, error) {
+	d := &f.Day
+	info := FileInfo{Dataset: f.Rows.Dataset, Day: d.Day, Partition: f.Source, First: d.First, Last: d.Last,
+		Rows: int64(len(d.Index)), MinTime: d.MinTime, MaxTime: d.MaxTime, MaxLog: d.MaxLog}
+	info.Name, info.Staged = FileName(info.Dataset, d.Day, f.Source, f.Epoch, f.Random, d.First)
+	if _, _, _, err := ParseStaged(info.Staged); err != nil {
+		return FileInfo{}, fmt.Errorf("stage: %w", err)
+	}
+	hash := sha256.New()
+	err := a.bucket.Put(ctx, info.Staged, func(out io.Writer) error {
+		w := a.writers.Get().(*Writer)
+		defer a.writers.Put(w)
+		hash.Reset()
+		counted := &countWriter{}
+		err := w.Write(io.MultiWriter(out, hash, counted), f.Rows, d.Index)
+		info.Bytes = counted.n
+		return err
+	})
+	if err != nil {
+		return FileInfo{}, fmt.Errorf("stage %s: %w", info.Staged, err)
+	}
+	hash.Sum(info.SHA256[:0])
+	return info, nil
+}
+
+type countWriter struct{ n int64 }
+
+func (c *countWriter) Write(b []byte) (int, error) {
+	c.n += int64(len(b))
+	return len(b), nil
+}
+
+// Publish moves a staged file into the archive; once it is there, nothing more
+// is done. It uses Name and Staged only.
+func (a *Archive) Publish(ctx context.Context, f FileInfo) error {
+	if err := a.bucket.Move(ctx, f.Staged, f.Name); err != nil {
+		return fmt.Errorf("publish %s: %w", f.Name, err)
+	}
+	return nil
+}
+
+// Staged lists the staged files of a partition, of every epoch.
+func (a *Archive) Staged(ctx context.Context, src schemas.Partition) ([]string, error) {
+	var names []string
+	prefix := fmt.Sprintf("%s%s-%d-", stagingFolder, src.Topic, src.ID)
+	err := a.bucket.List(ctx, prefix, func(name string, _ int64) error {
+		if id, err := parseStaged(name); err == nil && id.src == src {
+			names = append(names, name)
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, fmt.Errorf("list staged files of %s/%d: %w", src.Topic, src.ID, err)
+	}
+	return names, nil
+}
+
+// Published lists the published files whose rows came from a partition, of
+// every dataset, by name.
+func (a *Archive) Published(ctx context.Context, src schemas.Partition) ([]string, error) {
+	var names []string
+	for _, dataset := range schemas.Topics {
+		err := a.bucket.List(ctx, string(dataset)+"/", func(name string, _ int64) error {
+			if _, _, from, _, err := ParseFinal(name); err == nil && from == src {
+				names = append(names, name)
+			}
+			return nil
+		})
+		if err != nil {
+			return nil, fmt.Errorf("list published files of %s/%d: %w", src.Topic, src.ID, err)
+		}
+	}
+	return names, nil
+}
+
+// Discard removes a staged file; one that is gone is no error. It refuses
+// published names.
+func (a *Archive) Discard(ctx context.Context, staged string) error {
+	if _, err := parseStaged(staged); err != nil {
+		return fmt.Errorf("discard: %w", err)
+	}
+	if err := a.bucket.Delete(ctx, staged); err != nil {
+		return fmt.Errorf("discard %s: %w", staged, err)
+	}
+	return nil
+}
+
+// Quarantine moves a file to _quarantine/, where no reader looks, under the
+// name that it has. Repeating it returns nil.
+func (a *Archive) Quarantine(ctx context.Context, name string) error {
+	if strings.HasPrefix(name, quarantineFolder) {
+		return fmt.Errorf("quarantine %s: it is there already", name)
+	}
+	if err := a.bucket.Move(ctx, name, quarantineFolder+name); err != nil {
+		return fmt.Errorf("quarantine %s: %w", name, err)
+	}
+	return nil
+}
+
+// Exists reports whether a file is there.
+func (a *Archive) Exists(ctx context.Context, name string) (bool, error) {
+	f, err := a.bucket.Open(ctx, name)
+	if errors.Is(err, fs.ErrNotExist) {
+		return false, nil
+	}
+	if err != nil {
+		return false, fmt.Errorf("look for %s: %w", name, err)
+	}
+	return true, f.Close()
+}
+
+// OpenFile opens a file as it is stored; fs.ErrNotExist where there is none.
+func (a *Archive) OpenFile(ctx context.Context, name string) (File, error) {
+	f, err := a.bucket.Open(ctx, name)
+	if err != nil {
+		return nil, fmt.Errorf("open %s: %w", name, err)
+	}
+	return f, nil
+}

@@ -1,0 +1,272 @@
+package archive
+
+import (
+	"encoding/binary"
+	"fmt"
+	"io"
+
+	"github.com/klauspost/compress/zstd"
+	"github.com/parquet-go/parquet-go/encoding/thrift"
+	"github.com/parquet-go/parquet-go/format"
+)
+
+const (
+	maxGroupRows = 128 << 10 // rows of a row group
+	maxGroupText = 32 << 20  // bytes of its long texts: bounds the memory of writer and reader
+	maxPageRows  = 16 << 10
+	maxPageText  = 1 << 20
+
+	createdBy      = "tallybook"
+	keyDataset     = "tallybook.dataset"
+	keyFormat      = "tallybook.format"
+	formatVersion  = "1"
+	magic          = "PAR1"
+	parquetVersion = 2
+)
+
+// Writer writes Parquet files. It lays out the file itself, from parquet-go's
+// encodings, Thrift and metadata types: parquet-go's own writer would look up
+// each string of a dictionary column again, where Rows already has its code.
+// It keeps its buffers from file to file. Not for concurrent use.
+type Writer struct {
+	zstd   *zstd.Encoder
+	values values
+	group  []byte // the row group being built: pages and bloom filters
+	offset int64  // where it begins in the file
+	page   pageBuffer
+	meta   format.FileMetaData
+	index  []chunkIndex
+}
+
+// chunkIndex is the page index of one column chunk.
+type chunkIndex struct {
+	offsets format.OffsetIndex
+	bounds  *format.ColumnIndex // nil where it would not prune
+}
+
+// NewWriter returns a Writer for any dataset.
+func NewWriter() *Writer {
+	enc, err := zstd.NewWriter(nil, zstd.WithEncoderLevel(zstd.SpeedFastest),
+		zstd.WithEncoderConcurrency(1), zstd.WithEncoderCRC(false), zstd.WithSingleSegment(true))
+	if err != nil {
+		panic(err) // the options are constants
+	}
+	w := &Writer{zstd: enc}
+	w.page.header = thrift.NewEncoder(new(thrift.CompactProtocol).NewWriter(&w.page.out))
+	return w
+}
+
+// Write writes the rows that index names, in its order, as one file. Where that
+// order is account, time, the file says that it is sorted so.
+func (w *Writer) Write(out io.Writer, rows *Rows, index []int32) error {
+	columns := columnsOf[rows.Dataset]
+	if columns == nil {
+		return fmt.Errorf("no dataset %q", rows.Dataset)
+	}
+	w.start(rows, columns, int64(len(index)))
+	if _, err := io.WriteString(out, magic); err != nil {
+		return err
+	}
+	w.offset = int64(len(magic))
+	sorted := isSorted(rows, index)
+	for from := 0; from < len(index); {
+		to := groupEnd(rows, index, from)
+		w.writeGroup(columns, rows, index[from:to], sorted)
+		if _, err := out.Write(w.group); err != nil {
+			return err
+		}
+		w.offset += int64(len(w.group))
+		from = to
+	}
+	_, err := out.Write(w.footer(len(columns)))
+	return err
+}
+
+func (w *Writer) start(rows *Rows, columns []column, numRows int64) {
+	w.index = w.index[:0]
+	w.meta = format.FileMetaData{Version: parquetVersion, Schema: schemaElements(columns), NumRows: numRows,
+		CreatedBy: createdBy, KeyValueMetadata: []format.KeyValue{
+			{Key: keyDataset, Value: string(rows.Dataset)}, {Key: keyFormat, Value: formatVersion}},
+		ColumnOrders: make([]format.ColumnOrder, len(columns))}
+	for i := range columns {
+		w.meta.ColumnOrders[i].Value = &format.TypeDefinedOrder{}
+	}
+}
+
+// groupEnd is where the row group that begins at from ends.
+func groupEnd(rows *Rows, index []int32, from int) int {
+	end := min(len(index), from+maxGroupRows)
+	text := 0
+	for i := from; i < end; i++ {
+		r := int(index[i])
+		text += len(rows.ID.At(r))
+		if len(rows.Data.Ends) > 0 {
+			text += len(rows.Data.At(r))
+		}
+		if len(rows.Input.Ends) > 0 {
+			text += len(rows.Input.At(r))
+		}
+		if text > maxGroupText {
+			return i + 1
+		}
+	}
+	return end
+}
+
+func isSorted(rows *Rows, index []int32) bool {
+	for i := 1; i < len(index); i++ {
+		a, b := index[i-1], index[i]
+		if rows.Account[a] == rows.Account[b] {
+			if rows.Time[a] > rows.Time[b] {
+				return false
+			}
+		} else if rows.String(rows.Account[a]) >= rows.String(rows.Account[b]) {
+			return false // two codes of one string would be two runs
+		}
+	}
+	return true
+}
+
+func (w *Writer) writeGroup(columns []column, rows *Rows, index []int32, sorted bool) {
+	w.group = w.group[:0]
+	g := format.RowGroup{NumRows: int64(len(index)), FileOffset: w.offset, Ordinal: int16(len(w.meta.RowGroups)),
+		Columns: make([]format.ColumnChunk, len(columns))}
+	if sorted {
+		for i := range columns {
+			if columns[i].paged { // account, then time
+				g.SortingColumns = append(g.SortingColumns, format.SortingColumn{ColumnIdx: int32(i)})
+			}
+		}
+	}
+	for i := range columns {
+		c := &columns[i]
+		w.values.gather(c, rows, index)
+		chunk := &g.Columns[i]
+		chunk.MetaData = format.ColumnMetaData{Type: c.physical(), PathInSchema: []string{c.name},
+			Codec: format.Zstd, NumValues: int64(len(index))}
+		w.index = append(w.index, chunkIndex{})
+		w.writeChunk(c, rows, &chunk.MetaData, &w.index[len(w.index)-1])
+		g.TotalByteSize += chunk.MetaData.TotalUncompressedSize
+		g.TotalCompressedSize += chunk.MetaData.TotalCompressedSize
+	}
+	w.meta.RowGroups = append(w.meta.RowGroups, g)
+}
+
+// writeChunk appends the pages of the gathered column to the row group.
+func (w *Writer) writeChunk(c *column, rows *Rows, meta *format.ColumnMetaData, index *chunkIndex) {
+	v := &w.values
+	meta.Encoding = []format.Encoding{format.RLE, v.encoding}
+	if v.encoding == format.RLEDictionary {
+		meta.Encoding = append(meta.Encoding, format.Plain)
+		meta.DictionaryPageOffset = w.offset + int64(len(w.group))
+		w.page.dictionary(v)
+		w.appendPage(meta)
+		meta.EncodingStats = append(meta.EncodingStats,
+			format.PageEncodingStats{PageType: format.DictionaryPage, Encoding: format.Plain, Count: 1})
+	}
+	if c.paged {
+		index.bounds = &format.ColumnIndex{BoundaryOrder: format.Unordered}
+	}
+	meta.DataPageOffset = w.offset + int64(len(w.group))
+	var p pageRange
+	for p.rowTo < v.rows {
+		v.nextPage(&p)
+		location := format.PageLocation{Offset: w.offset + int64(len(w.group)), FirstRowIndex: int64(p.row)}
+		w.page.data(v, p)
+		location.CompressedPageSize = w.appendPage(meta)
+		index.offsets.PageLocations = append(index.offsets.PageLocations, location)
+		if index.bounds != nil {
+			v.pageBounds(c, rows, p, index.bounds)
+		}
+	}
+	meta.EncodingStats = append(meta.EncodingStats, format.PageEncodingStats{PageType: format.DataPage,
+		Encoding: v.encoding, Count: int32(len(index.offsets.PageLocations))})
+	v.chunkStatistics(c, &meta.Statistics)
+	if v.filter != nil {
+		w.appendFilter(meta)
+	}
+}
+
+// appendPage compresses the page that w.page holds and appends it.
+func (w *Writer) appendPage(meta *format.ColumnMetaData) int32 {
+	header := w.page.finish(w.zstd)
+	w.group = append(append(w.group, header...), w.page.compressed...)
+	size := len(header) + len(w.page.compressed)
+	meta.TotalCompressedSize += int64(size)
+	meta.TotalUncompressedSize += int64(len(header) + len(w.page.body))
+	return int32(size)
+}
+
+func (w *Writer) appendFilter(meta *format.ColumnMetaData) {
+	bits := w.values.filter.Bytes()
+	header := format.BloomFilterHeader{NumBytes: int32(len(bits))}
+	header.Algorithm.Value = &format.SplitBlockAlgorithm{}
+	header.Hash.Value = &format.XxHash{}
+	header.Compression.Value = &format.BloomFilterUncompressed{}
+	encoded := w.page.encode(&header)
+	meta.BloomFilterOffset = w.offset + int64(len(w.group))
+	meta.BloomFilterLength = int32(len(encoded) + len(bits))
+	w.group = append(append(w.group, encoded...), bits...)
+}
+
+// footer is what follows the row groups: page index, metadata, length, magic.
+func (w *Writer) footer(columns int) []byte {
+	b := w.group[:0]
+	place := func(v any) (offset int64, length int32) {
+		encoded := w.page.encode(v)
+		offset = w.offset + int64(len(b))
+		b = append(b, encoded...)
+		return offset, int32(len(encoded))
+	}
+	for i := range w.index {
+		if bounds := w.index[i].bounds; bounds != nil {
+			chunk := &w.meta.RowGroups[i/columns].Columns[i%columns]
+			chunk.ColumnIndexOffset, chunk.ColumnIndexLength = place(bounds)
+		}
+	}
+	for i := range w.index {
+		chunk := &w.meta.RowGroups[i/columns].Columns[i%columns]
+		chunk.OffsetIndexOffset, chunk.OffsetIndexLength = place(&w.index[i].offsets)
+	}
+	_, length := place(&w.meta)
+	b = binary.LittleEndian.AppendUint32(b, uint32(length))
+	b = append(b, magic...)
+	w.group = b
+	return b
+}
+
+// chunkStatistics fills the row group's statistics of a column.
+func (v *values) chunkStatistics(c *column, s *format.Statistics) {
+	s.NullCount = int64(v.rows - v.count)
+	switch {
+	case !c.bounds || v.count == 0:
+	case c.physical() == format.Int64:
+		s.MinValue, s.MaxValue = intBounds(v.ints)
+	default:
+		s.MinValue, s.MaxValue = v.min, v.max
+	}
+}
+
+// pageBounds adds a page to the column index of a sort column; these are never
+// null.
+func (v *values) pageBounds(c *column, rows *Rows, p pageRange, index *format.ColumnIndex) {
+	var low, high []byte
+	if c.physical() == format.Int64 {
+		low, high = intBounds(v.ints[p.value:p.valueTo])
+	} else {
+		l, h := v.codeBounds(rows, p.value, p.valueTo)
+		low, high = []byte(l), []byte(h)
+	}
+	index.NullPages = append(index.NullPages, false)
+	index.MinValues = append(index.MinValues, low)
+	index.MaxValues = append(index.MaxValues, high)
+	index.NullCounts = append(index.NullCounts, 0)
+}
+
+func intBounds(ints []int64) (low, high []byte) {
+	l, h := ints[0], ints[0]
+	for _, n := range ints {
+		l, h = min(l, n), max(h, n)
+	}
+	return appendInt(nil, l, 8), appendInt(nil, h, 8)
+}
