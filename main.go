@@ -1,29 +1,71 @@
+// Command tallybook meters usage, errors and e-mail from Kafka: rollups,
+// a Parquet archive, and answers about both. See README.md.
 package main
+
 import (
-_ "github.com/segmentio/kafka-go"
-_ "github.com/parquet-go/parquet-go"
-_ "github.com/apache/arrow/go/v15/arrow"
-_ "github.com/apache/arrow/go/v15/arrow/array"
-_ "github.com/apache/arrow/go/v15/arrow/ipc"
-_ "github.com/apache/arrow/go/v15/arrow/memory"
-_ "github.com/robfig/cron/v3"
-_ "github.com/gorilla/mux"
-_ "github.com/twmb/franz-go/pkg/kfake"
-_ "modernc.org/sqlite"
-_ "github.com/pressly/goose/v3"
-_ "github.com/spf13/cobra"
-_ "github.com/knadh/koanf/v2"
-_ "github.com/knadh/koanf/providers/posflag"
-_ "github.com/knadh/koanf/providers/env/v2"
-_ "github.com/knadh/koanf/providers/file"
-_ "github.com/knadh/koanf/parsers/yaml"
-_ "github.com/prometheus/client_golang/prometheus"
-_ "github.com/prometheus/client_golang/prometheus/promhttp"
-_ "github.com/zeebo/xxh3"
-_ "github.com/klauspost/compress/zstd"
-_ "github.com/go-json-experiment/json"
-_ "github.com/schollz/progressbar/v3"
-_ "golang.org/x/sync/errgroup"
-_ "golang.org/x/sys/unix"
+	"context"
+	"fmt"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"github.com/spf13/cobra"
 )
-func main(){}
+
+var version = "dev" // set by the linker
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	err := rootCommand().ExecuteContext(ctx)
+	stop()
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "tallybook:", err)
+	}
+	os.Exit(exitCode(err))
+}
+
+func rootCommand() *cobra.Command {
+	root := &cobra.Command{
+		Use:           "tallybook",
+		Short:         "Metering of API usage, errors and e-mail, from Kafka to the invoice",
+		Version:       version,
+		SilenceUsage:  true,
+		SilenceErrors: true,
+	}
+	addFlags(root.PersistentFlags())
+	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
+		return usageError{fmt.Errorf("%w; see '%s --help'", err, cmd.CommandPath())}
+	})
+	root.AddCommand(
+		command("run", "everything in one process: broker, collector, workers, jobs, queries", runAll),
+		command("pipeline", "collector and workers only, on an external Kafka", runPipeline),
+		command("query", "HTTP answers only", runQuery),
+		command("verify", "compare the rollups with a fold of the archive; exit 1 where they differ", runVerify),
+		command("balance", "check that the ledger joins, and agrees with archive and errors; exit 1 if not", runBalance),
+		command("doctor", "say what is wrong with this set-up", runDoctor),
+		demoCommand(), importCommand(), generateCommand(), benchCommand(),
+	)
+	return root
+}
+
+// command is a subcommand without arguments or flags of its own.
+func command(name, short string, run func(ctx context.Context, c *config) error) *cobra.Command {
+	return &cobra.Command{Use: name, Short: short, Args: noArgs, RunE: func(cmd *cobra.Command, _ []string) error {
+		return withConfig(cmd, run)
+	}}
+}
+
+func noArgs(cmd *cobra.Command, args []string) error {
+	if len(args) > 0 {
+		return usageError{fmt.Errorf("%s takes no arguments, got %q", cmd.CommandPath(), args)}
+	}
+	return nil
+}
+
+func withConfig(cmd *cobra.Command, run func(ctx context.Context, c *config) error) error {
+	c, err := loadConfig(cmd.Root().PersistentFlags())
+	if err != nil {
+		return usageError{err}
+	}
+	return run(cmd.Context(), c)
+}

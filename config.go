@@ -1,0 +1,204 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/knadh/koanf/parsers/yaml"
+	"github.com/knadh/koanf/providers/env/v2"
+	"github.com/knadh/koanf/providers/file"
+	"github.com/knadh/koanf/providers/posflag"
+	"github.com/knadh/koanf/v2"
+	"github.com/spf13/pflag"
+)
+
+// config is what every command may be told: by flag, by TALLYBOOK_… in the
+// environment, or in the YAML file that --config names, in this order.
+type config struct {
+	Data        string        `koanf:"data"`
+	HTTP        string        `koanf:"http"`
+	KafkaListen string        `koanf:"kafka-listen"`
+	Brokers     []string      `koanf:"brokers"`
+	Store       string        `koanf:"store"`
+	Archive     string        `koanf:"archive"`
+	Partitions  int           `koanf:"partitions"`
+	Replication int           `koanf:"replication"`
+	NoAuth      bool          `koanf:"no-auth"`
+	Insecure    bool          `koanf:"insecure"`
+	LogMaxBytes int64         `koanf:"log-max-bytes"`
+	MaxRecord   int           `koanf:"max-record-bytes"`
+	Interval    time.Duration `koanf:"checkpoint-interval"`
+	DedupeSpan  time.Duration `koanf:"dedupe-window"`
+	DedupeIDs   int64         `koanf:"dedupe-max-ids"`
+	OldestEvent string        `koanf:"oldest-event"`
+	AlertEmail  string        `koanf:"alert-email"`
+	LogLevel    string        `koanf:"log-level"`
+}
+
+func addFlags(f *pflag.FlagSet) {
+	f.String("config", "", "YAML `file` with any of these flags as keys")
+	f.String("data", "./data", "`folder` of everything that is kept")
+	f.String("http", "127.0.0.1:8080", "`address` of the HTTP server")
+	f.String("kafka-listen", "127.0.0.1:9092", "`address` of the embedded Kafka broker")
+	f.StringSlice("brokers", nil, "`host:port,…` of an external Kafka, instead of the embedded broker")
+	f.String("store", "", "store `URL` (default: SQLite in the data folder)")
+	f.String("archive", "", "archive `URL` (default: a folder in the data folder)")
+	f.Int("partitions", 4, "partitions of each topic, when topics are made")
+	f.Int("replication", 1, "replicas of each topic on an external Kafka, when topics are made")
+	f.Bool("no-auth", false, "every caller is an administrator; on loopback addresses only")
+	f.Bool("insecure", false, "allow what is refused for safety, such as --no-auth on other addresses")
+	f.Int64("log-max-bytes", 4<<30, "size limit of the embedded broker's log; beyond it events are refused with 503")
+	f.Int("max-record-bytes", 1<<20, "largest record that is processed; larger ones become error rows")
+	f.Duration("checkpoint-interval", time.Second, "longest time between two checkpoints of a partition")
+	f.Duration("dedupe-window", 24*time.Hour, "how long a repeat is recognised, in log clock; at most 35 days (840h)")
+	f.Int64("dedupe-max-ids", 10_000_000, "ids remembered at most, about 27 bytes each")
+	f.String("oldest-event", "2000-01-01T00:00:00Z", "events of an earlier `time` are refused")
+	f.String("alert-email", "", "`address` of the operators")
+	f.String("log-level", "info", "debug, info, warn or error")
+}
+
+const envPrefix = "TALLYBOOK_"
+
+// loadConfig merges defaults, file, environment and flags; a name that nobody
+// knows is an error, wherever it stands.
+func loadConfig(flags *pflag.FlagSet) (*config, error) {
+	k := koanf.New("\x00")
+	if path, err := flags.GetString("config"); err == nil && path != "" {
+		if err := k.Load(file.Provider(path), yaml.Parser()); err != nil {
+			return nil, fmt.Errorf("configuration file %s: %w", path, err)
+		}
+		if err := knownKeys(k.Keys(), flags, "configuration file "+path); err != nil {
+			return nil, err
+		}
+	}
+	envs := koanf.New("\x00")
+	err := envs.Load(env.Provider("\x00", env.Opt{Prefix: envPrefix, TransformFunc: func(name, value string) (string, any) {
+		return strings.ReplaceAll(strings.ToLower(strings.TrimPrefix(name, envPrefix)), "_", "-"), value
+	}}), nil)
+	if err != nil {
+		return nil, err
+	}
+	if err := knownKeys(envs.Keys(), flags, "environment ("+envPrefix+"…)"); err != nil {
+		return nil, err
+	}
+	if v, ok := envs.Get("brokers").(string); ok {
+		if err := envs.Set("brokers", strings.Split(v, ",")); err != nil {
+			return nil, err
+		}
+	}
+	if err := k.Merge(envs); err != nil {
+		return nil, err
+	}
+	if err := k.Load(posflag.Provider(flags, "\x00", k), nil); err != nil {
+		return nil, err
+	}
+	var c config
+	if err := k.Unmarshal("", &c); err != nil {
+		return nil, fmt.Errorf("configuration: %w", err)
+	}
+	return &c, c.check()
+}
+
+func knownKeys(keys []string, flags *pflag.FlagSet, where string) error {
+	for _, key := range keys {
+		if flags.Lookup(key) == nil || key == "config" {
+			var names []string
+			flags.VisitAll(func(f *pflag.Flag) { names = append(names, f.Name) })
+			return fmt.Errorf("%s: unknown key %q; known are %s", where, key, strings.Join(names, ", "))
+		}
+	}
+	return nil
+}
+
+func (c *config) check() error {
+	switch {
+	case c.Partitions < 1 || c.Partitions > 1000:
+		return fmt.Errorf("--partitions %d: allowed are 1 to 1000", c.Partitions)
+	case c.DedupeSpan < time.Minute || c.DedupeSpan > 35*24*time.Hour:
+		return fmt.Errorf("--dedupe-window %s: allowed are 1m to 840h (35 days)", c.DedupeSpan)
+	case c.DedupeIDs < 1000:
+		return fmt.Errorf("--dedupe-max-ids %d: at least 1000", c.DedupeIDs)
+	case c.Interval < 10*time.Millisecond || c.Interval > time.Minute:
+		return fmt.Errorf("--checkpoint-interval %s: allowed are 10ms to 1m", c.Interval)
+	case c.LogMaxBytes < 64<<20:
+		return fmt.Errorf("--log-max-bytes %d: at least %d (64 MiB)", c.LogMaxBytes, 64<<20)
+	case c.MaxRecord < 1024 || c.MaxRecord > 64<<20:
+		return fmt.Errorf("--max-record-bytes %d: allowed are 1024 to %d", c.MaxRecord, 64<<20)
+	case !slices.Contains([]string{"debug", "info", "warn", "error"}, c.LogLevel):
+		return fmt.Errorf("--log-level %q: allowed are debug, info, warn, error", c.LogLevel)
+	}
+	if _, err := c.oldest(); err != nil {
+		return fmt.Errorf("--oldest-event %q: not an RFC 3339 time", c.OldestEvent)
+	}
+	return nil
+}
+
+func (c *config) oldest() (time.Time, error) { return time.Parse(time.RFC3339, c.OldestEvent) }
+
+func (c *config) storeURL() string {
+	if c.Store != "" {
+		return c.Store
+	}
+	return filepath.Join(c.Data, "tallybook.db")
+}
+
+func (c *config) archiveURL() string {
+	if c.Archive != "" {
+		return c.Archive
+	}
+	return filepath.Join(c.Data, "archive")
+}
+
+// brokers are where Kafka clients of this machine connect to.
+func (c *config) brokerAddrs() []string {
+	if len(c.Brokers) > 0 {
+		return c.Brokers
+	}
+	return []string{c.KafkaListen}
+}
+
+// loopbackOnly refuses addresses that others can reach: as long as there are
+// no credentials, every caller is an administrator.
+func (c *config) loopbackOnly(flag, addr string) error {
+	host, _, err := net.SplitHostPort(addr)
+	if err != nil {
+		return fmt.Errorf("--%s %q: want host:port", flag, addr)
+	}
+	if ip := net.ParseIP(host); host == "localhost" || ip != nil && ip.IsLoopback() || c.Insecure {
+		return nil
+	}
+	return fmt.Errorf("--%s %s: this version has no credentials yet, every caller is an administrator; "+
+		"use a loopback address such as 127.0.0.1, or --insecure behind a gateway of your own", flag, addr)
+}
+
+func (c *config) logger() *slog.Logger {
+	var level slog.Level
+	if err := level.UnmarshalText([]byte(c.LogLevel)); err != nil {
+		panic(err) // checked
+	}
+	return slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: level}))
+}
+
+// usageError is a wrong call or a set-up that cannot work: exit code 2.
+type usageError struct{ error }
+
+func (e usageError) Unwrap() error { return e.error }
+
+// exitCode: 0 good, 1 a difference or a failed check, 2 usage or set-up.
+func exitCode(err error) int {
+	var usage usageError
+	switch {
+	case err == nil:
+		return 0
+	case errors.As(err, &usage):
+		return 2
+	}
+	return 1
+}

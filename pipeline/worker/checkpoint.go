@@ -1,0 +1,178 @@
+package worker
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/hex"
+	"fmt"
+	"sync"
+	"time"
+
+	"tallybook/archive"
+	"tallybook/store"
+)
+
+// writeJob is one batch on its way to disk, and how that ended.
+type writeJob struct {
+	batch    *batch
+	from, to store.Position
+	closedAt time.Time
+
+	result store.Result
+	err    error
+	took   time.Duration
+}
+
+// checkpointer writes the batches of one partition, one after the other, while
+// the partition's own goroutine folds the next.
+type checkpointer struct {
+	p     *partition
+	hard  context.Context
+	jobs  chan *writeJob
+	done  chan *writeJob
+	ended sync.WaitGroup
+}
+
+func startCheckpointer(hard context.Context, p *partition) *checkpointer {
+	c := &checkpointer{p: p, hard: hard, jobs: make(chan *writeJob, 1), done: make(chan *writeJob, 1)}
+	c.ended.Go(func() {
+		for job := range c.jobs {
+			began := p.cfg.Now()
+			job.err = c.write(job)
+			job.took = p.cfg.Now().Sub(began)
+			c.done <- job
+		}
+	})
+	return c
+}
+
+func (c *checkpointer) start(job *writeJob) { c.jobs <- job }
+
+// stop waits for the job under way: nothing of this owner is written after it.
+func (c *checkpointer) stop() {
+	close(c.jobs)
+	c.ended.Wait()
+}
+
+// write is the checkpoint protocol.
+func (c *checkpointer) write(job *writeJob) error {
+	cp, err := c.stage(job)
+	if err != nil {
+		return err
+	}
+	// If we die here, the staged files belong to no checkpoint. No reader sees
+	// them, and the next owner discards them: their epoch is lower than its own.
+	job.result, err = c.commit(cp)
+	if err != nil || job.result.Outcome != store.Applied {
+		// Fenced, refused or out of time: a file whose commit is unknown must
+		// stay for the next owner to decide, the others may go.
+		if err == nil {
+			c.discard(cp)
+		}
+		return err
+	}
+	// If we die here, the checkpoint holds. The next owner publishes its files.
+	return c.publish(cp)
+}
+
+// stage writes the batch's rows where no reader looks and makes the checkpoint
+// that names them. It retries until it is told to stop: a full disk is waited
+// out, with at most this batch and the next in memory.
+func (c *checkpointer) stage(job *writeJob) (*store.Checkpoint, error) {
+	b := job.batch
+	cp := &store.Checkpoint{From: job.from, To: job.to, Ledger: b.ledger, ClosedAt: job.closedAt, Errors: b.errors.rows}
+	b.cells.appendTo(cp, b.rows.Dict)
+	sets := []*archive.Rows{&b.rows}
+	if len(b.errors.rows) > 0 {
+		b.errors.fold(cp)
+		sets = append(sets, b.errors.archiveRows())
+	}
+	for _, rows := range sets {
+		for _, day := range archive.ByDay(rows) {
+			err := c.retry("stage", func() error {
+				info, err := c.p.cfg.Archive.Stage(c.hard, archive.StageFile{
+					Rows: rows, Day: day, Source: c.p.Partition, Epoch: job.from.Epoch, Random: randomName(),
+				})
+				if err == nil {
+					cp.Files = append(cp.Files, storeFile(info, c.p))
+				}
+				return err
+			})
+			if err != nil {
+				return nil, err
+			}
+		}
+	}
+	return cp, nil
+}
+
+func storeFile(f archive.FileInfo, p *partition) store.ArchiveFile {
+	return store.ArchiveFile{Name: f.Name, Staged: f.Staged, Dataset: f.Dataset, Day: f.Day, Partition: p.Partition,
+		First: f.First, Last: f.Last, Rows: f.Rows, Bytes: f.Bytes, SHA256: f.SHA256,
+		MinTime: f.MinTime, MaxTime: f.MaxTime, MaxLog: f.MaxLog}
+}
+
+// randomName makes file names unique for all time, also those of two tries.
+func randomName() string {
+	var b [4]byte
+	rand.Read(b[:]) // never fails
+	return hex.EncodeToString(b[:])
+}
+
+func (c *checkpointer) commit(cp *store.Checkpoint) (store.Result, error) {
+	req := &commitRequest{checkpoint: cp, answer: make(chan store.Result, 1)}
+	select {
+	case c.p.commits <- req:
+	case <-c.hard.Done():
+		return store.Result{}, c.hard.Err()
+	}
+	select {
+	case res := <-req.answer:
+		return res, nil
+	case <-c.hard.Done():
+		return store.Result{}, c.hard.Err()
+	}
+}
+
+func (c *checkpointer) publish(cp *store.Checkpoint) error {
+	for _, f := range cp.Files {
+		err := c.retry("publish", func() error {
+			return c.p.cfg.Archive.Publish(c.hard, archive.FileInfo{Name: f.Name, Staged: f.Staged})
+		})
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// discard removes staged files that no checkpoint will ever name. What it
+// misses, the next owner removes.
+func (c *checkpointer) discard(cp *store.Checkpoint) {
+	for _, f := range cp.Files {
+		if err := c.p.cfg.Archive.Discard(c.hard, f.Staged); err != nil {
+			c.p.cfg.Log.Warn("staged file left for the next owner", "file", f.Staged, "error", err)
+		}
+	}
+}
+
+func (c *checkpointer) retry(what string, do func() error) error {
+	wait := newBackoff(c.p.cfg.RetryMin, c.p.cfg.RetryMax)
+	for {
+		err := do()
+		if err == nil {
+			if wait.tries > 0 {
+				c.p.setState("")
+			}
+			return nil
+		}
+		if c.hard.Err() != nil {
+			return fmt.Errorf("%s: %w", what, err)
+		}
+		delay := wait.next()
+		c.p.cfg.Log.Error("checkpoint waits", "step", what, "topic", c.p.Topic, "partition", c.p.ID, "error", err, "retry_in", delay)
+		c.p.setState(what + ": " + err.Error())
+		c.p.metrics.retried(what)
+		sleep(c.hard, delay)
+	}
+}

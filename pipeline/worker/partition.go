@@ -1,0 +1,388 @@
+package worker
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync/atomic"
+	"time"
+
+	"github.com/segmentio/kafka-go"
+
+	"tallybook/schemas"
+	"tallybook/store"
+)
+
+// errFenced: another owner has taken the partition over.
+var errFenced = errors.New("another owner has taken the partition over")
+
+// errRefused: the store refused a batch for its data.
+var errRefused = errors.New("the store refused the batch")
+
+// stopError needs somebody to look: going on would skip or count twice.
+type stopError struct{ why string }
+
+func (e *stopError) Error() string { return e.why }
+
+// partition processes one partition. One goroutine owns it, the caller of run;
+// only state and lag are read from outside.
+type partition struct {
+	schemas.Partition
+	cfg     *Config
+	commits chan<- *commitRequest
+	metrics *partitionMetrics
+	state   atomic.Pointer[string] // what it is doing, in words; "" when it reads
+	ready   atomic.Bool
+	nextPos atomic.Int64 // committed position, for the hint to Kafka
+
+	log     *fetchLog
+	decoder schemas.Decoder
+	hasher  *idHasher
+	event   schemas.Event
+
+	// What a take-over gives and losing the partition takes away.
+	pos      store.Position // the newest submitted; in the store once written is empty
+	clock    int64          // log clock of the last record folded
+	window   *window        // nil: to be rebuilt
+	intern   *interner
+	batch    *batch // being folded
+	spare    *batch // to fold into next; nil while it is being written
+	started  time.Time
+	writing  *checkpointer
+	inFlight bool
+
+	limit      int   // records a batch, halved while the store refuses
+	rejectNext int64 // the record that the store refuses, found; -1: none
+	refusal    error // why
+}
+
+func newPartition(cfg *Config, tp schemas.Partition, commits chan<- *commitRequest, secret [16]byte) *partition {
+	p := &partition{
+		Partition: tp, cfg: cfg, commits: commits,
+		metrics: cfg.metrics.partition(tp),
+		log: &fetchLog{client: cfg.Client, partition: tp,
+			maxBytes: cfg.FetchBytes, maxWait: min(100*time.Millisecond, cfg.Interval/2)},
+		hasher: newIDHasher(secret),
+		limit:  cfg.BatchEvents, rejectNext: -1,
+	}
+	p.setState("starting")
+	return p
+}
+
+func (p *partition) setState(s string) {
+	p.state.Store(&s)
+	p.ready.Store(s == "")
+}
+
+// run owns the partition until ctx ends: it then writes what it has folded and
+// returns. hard bounds that: past it everything is dropped at once.
+func (p *partition) run(ctx, hard context.Context) {
+	wait := newBackoff(p.cfg.RetryMin, p.cfg.RetryMax)
+	for ctx.Err() == nil {
+		err := p.own(ctx, hard, wait)
+		if err == nil || ctx.Err() != nil {
+			break
+		}
+		p.drop()
+		delay := wait.next()
+		var stop *stopError
+		switch {
+		case errors.Is(err, errFenced):
+			// Long enough for the group to tell us that the partition went
+			// elsewhere; only then it is ours to take over again.
+			delay = max(delay, p.cfg.FencedWait)
+		case errors.As(err, &stop):
+			delay = p.cfg.RetryMax
+			p.cfg.Log.Error("partition stopped", "topic", p.Topic, "partition", p.ID, "reason", stop.why)
+		case errors.Is(err, errRefused):
+			delay = 0
+		default:
+			p.cfg.Log.Warn("partition interrupted, retrying", "topic", p.Topic, "partition", p.ID, "error", err, "in", delay)
+		}
+		p.setState(err.Error())
+		sleep(ctx, delay)
+	}
+	p.setState("not assigned")
+}
+
+// drop forgets everything that a failed batch may have touched. The window
+// goes too: ids of a dropped batch must leave it before anything is read
+// again, and what the archive has is the one record of what stays.
+func (p *partition) drop() {
+	if p.window != nil {
+		p.window.close()
+		p.window = nil
+	}
+	p.batch, p.spare, p.intern = nil, nil, nil
+}
+
+// own takes the partition over, or goes on where it left it, and reads.
+func (p *partition) own(ctx, hard context.Context, wait *backoff) (err error) {
+	p.writing = startCheckpointer(hard, p)
+	p.inFlight = false
+	defer func() { p.writing.stop() }()
+	if err := p.resume(ctx); err != nil {
+		return err
+	}
+	p.setState("")
+	p.nextBatch()
+	for ctx.Err() == nil {
+		switch err := p.poll(ctx, hard); {
+		case err == nil:
+			if wait.tries > 0 {
+				p.setState("")
+			}
+			wait.reset()
+		case losesPartition(err) || hard.Err() != nil:
+			return err
+		case ctx.Err() == nil: // Kafka is away: what is folded stays folded
+			delay := wait.next()
+			p.cfg.Log.Warn("fetch, retrying", "topic", p.Topic, "partition", p.ID, "error", err, "in", delay)
+			p.setState(err.Error())
+			sleep(ctx, delay)
+		}
+	}
+	return p.handOver(hard)
+}
+
+// losesPartition: after these errors nothing in memory may be relied on.
+func losesPartition(err error) bool {
+	var stop *stopError
+	return errors.Is(err, errFenced) || errors.Is(err, errRefused) || errors.As(err, &stop)
+}
+
+// resume continues with the window at hand where the store shows that nobody
+// else was here, and takes over otherwise.
+func (p *partition) resume(ctx context.Context) error {
+	if p.window != nil {
+		pos, err := p.cfg.Store.Position(ctx, p.Partition)
+		if err != nil {
+			return err
+		}
+		if pos == p.pos {
+			return nil
+		}
+		p.drop()
+	}
+	return p.takeOver(ctx)
+}
+
+// poll fetches once, folds what came and closes the batch when it is time.
+func (p *partition) poll(ctx, hard context.Context) error {
+	now := p.cfg.Now()
+	next, err := p.log.fetch(ctx, p.batch.ledger.Next, func(rec *record) error {
+		p.process(rec, now)
+		if p.full() {
+			return p.closeBatch(hard)
+		}
+		return nil
+	})
+	if err != nil {
+		if errors.Is(err, kafka.OffsetOutOfRange) {
+			return p.outOfRange(ctx)
+		}
+		if losesPartition(err) {
+			return err
+		}
+		if err := p.settle(hard, false); err != nil {
+			return err
+		}
+		return fmt.Errorf("fetch %s/%d at %d: %w", p.Topic, p.ID, p.batch.ledger.Next, err)
+	}
+	if gap := next - p.batch.ledger.Next; gap > 0 { // markers at the log's end
+		p.batch.ledger.Gaps += gap
+		p.batch.ledger.Next = next
+	}
+	p.metrics.fetched(p.log.end-p.batch.ledger.Next, p.log.rec.time, now)
+	if err := p.settle(hard, false); err != nil {
+		return err
+	}
+	if !p.inFlight && !p.batch.empty() && p.cfg.Now().Sub(p.started) >= p.cfg.Interval {
+		return p.closeBatch(hard)
+	}
+	return nil
+}
+
+func (p *partition) full() bool {
+	b := p.batch
+	return b.ledger.Next-b.ledger.First >= int64(p.limit) || b.bytes >= p.cfg.BatchBytes || len(b.days) > p.cfg.BatchDays
+}
+
+// process judges one record and folds it into the batch.
+func (p *partition) process(rec *record, now time.Time) {
+	b := p.batch
+	b.ledger.Gaps += rec.offset - b.ledger.Next
+	b.ledger.Next = rec.offset + 1
+	b.ledger.Records++
+	b.bytes += int64(len(rec.value))
+	b.oldest = min(b.oldest, rec.time)
+	received := min(rec.time, now.Add(p.cfg.Rules.MaxAhead).UnixMicro())
+	p.clock = max(p.clock, received)
+
+	account, why := p.judge(rec, received)
+	switch {
+	case why != nil:
+		b.ledger.Rejected++
+		b.errors.add(rec, account, why, now.UnixMicro(), p.clock)
+		p.metrics.rejected(why.Reason)
+	case p.window.seen(p.hasher.hash(account, p.event.Source, p.event.ID), p.clock):
+		b.ledger.Duplicate++
+	default:
+		b.count(&p.event, account, rec.offset, p.clock)
+	}
+	if len(account) > 0 && string(rec.key) != string(account) {
+		b.ledger.OtherKey++
+	}
+}
+
+// judge decodes and validates; the account is named where it could be read,
+// also for a record that is refused.
+func (p *partition) judge(rec *record, received int64) (account []byte, why *schemas.Rejection) {
+	ev := &p.event
+	switch {
+	case len(rec.value) == 0 && len(rec.headers) == 0:
+		return rec.key, &schemas.Rejection{Reason: schemas.EmptyRecord, Message: "the record has no value"}
+	case len(rec.value) > p.cfg.MaxRecordBytes:
+		return rec.key, &schemas.Rejection{Reason: schemas.TooLarge,
+			Message: fmt.Sprintf("the record has %d bytes, at most %d are allowed", len(rec.value), p.cfg.MaxRecordBytes)}
+	case rec.offset == p.rejectNext:
+		p.rejectNext = -1
+		why = &schemas.Rejection{Reason: schemas.RefusedByStore, Message: p.refusal.Error()}
+	}
+	var bad *schemas.Rejection
+	if header(rec, "ce_specversion") != nil {
+		bad = p.decoder.DecodeBinary(p.Topic, func(name string) ([]byte, bool) {
+			v := header(rec, name)
+			return v, v != nil
+		}, rec.value, ev)
+	} else {
+		bad = p.decoder.Decode(p.Topic, rec.value, ev)
+	}
+	account, noAccount := schemas.Account(ev, rec.key)
+	switch {
+	case why != nil:
+		return account, why
+	case bad != nil:
+		if len(ev.Subject) == 0 { // not even that could be read
+			account = nil
+		}
+		return account, bad
+	case noAccount != nil:
+		return nil, noAccount
+	}
+	if !ev.HasTime {
+		ev.Time, ev.HasTime = received, true
+	}
+	return account, p.cfg.Rules.Validate(p.Topic, ev, p.clock)
+}
+
+func header(rec *record, name string) []byte {
+	for _, h := range rec.headers {
+		if h.Key == name {
+			return h.Value
+		}
+	}
+	return nil
+}
+
+// closeBatch hands the batch to the checkpointer and goes on with the other;
+// it waits for the checkpoint before, so that at most one is under way.
+func (p *partition) closeBatch(hard context.Context) error {
+	if err := p.settle(hard, true); err != nil {
+		return err
+	}
+	b := p.batch
+	to := p.pos
+	to.Next, to.Clock = b.ledger.Next, p.clock
+	if b.ledger.Records > 0 {
+		to.LastOffset, to.LastHash = p.log.rec.offset, p.log.rec.hash()
+	}
+	b.rows.Dict = p.intern.strings
+	p.writing.start(&writeJob{batch: b, from: p.pos, to: to, closedAt: p.cfg.Now()})
+	p.inFlight = true
+	p.pos = to
+	p.nextBatch()
+	return nil
+}
+
+func (p *partition) nextBatch() {
+	if p.intern == nil || p.intern.full() {
+		p.intern = newInterner()
+	}
+	p.batch, p.spare = p.spare, nil
+	if p.batch == nil {
+		p.batch = newBatch(p.Partition, newErrorLog(p.Partition, p.cfg.ErrorRowsPerMinute))
+	}
+	p.batch.start(p.pos.Next, p.intern)
+	p.started = p.cfg.Now()
+}
+
+// settle takes in the checkpoint under way: if it is done, or wait is set.
+func (p *partition) settle(hard context.Context, wait bool) error {
+	if !p.inFlight {
+		return nil
+	}
+	var done *writeJob
+	if wait {
+		select {
+		case done = <-p.writing.done:
+		case <-hard.Done():
+			return hard.Err()
+		}
+	} else {
+		select {
+		case done = <-p.writing.done:
+		default:
+			return nil
+		}
+	}
+	p.inFlight = false
+	switch {
+	case done.err != nil:
+		return done.err
+	case done.result.Outcome == store.Fenced:
+		return errFenced
+	case done.result.Outcome == store.Refused:
+		return p.refused(done)
+	}
+	p.spare = done.batch
+	p.limit = min(2*p.limit, p.cfg.BatchEvents)
+	p.nextPos.Store(done.to.Next)
+	p.metrics.checkpointed(done, p.window, p.clock, p.cfg.Now())
+	return nil
+}
+
+// refused narrows the batch down: it is read again in halves, and a batch of
+// one record names the record that the store refuses.
+func (p *partition) refused(done *writeJob) error {
+	n := done.batch.ledger.Next - done.batch.ledger.First
+	p.cfg.Log.Warn("the store refuses a batch for its data", "topic", p.Topic, "partition", p.ID,
+		"first", done.batch.ledger.First, "records", n, "error", done.result.Err)
+	if n == 1 {
+		p.rejectNext, p.refusal = done.batch.ledger.First, done.result.Err
+		return errRefused
+	}
+	p.limit = int(max(1, n/2))
+	return errRefused
+}
+
+// handOver writes what is folded and waits for it, so that the next owner
+// starts where this one ended. The window stays, in case that is we.
+func (p *partition) handOver(hard context.Context) error {
+	if p.batch == nil {
+		return nil
+	}
+	err := p.settle(hard, true)
+	if err == nil && !p.batch.empty() {
+		err = p.closeBatch(hard)
+	}
+	if err == nil {
+		err = p.settle(hard, true)
+	}
+	if err != nil {
+		p.drop()
+		return err
+	}
+	p.batch, p.spare = nil, nil // memory that a partition at rest need not hold
+	return nil
+}

@@ -1,0 +1,163 @@
+package worker
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"strings"
+	"unicode/utf8"
+
+	"github.com/zeebo/xxh3"
+
+	"tallybook/archive"
+	"tallybook/schemas"
+	"tallybook/store"
+)
+
+const (
+	maxErrorInput  = 64 << 10 // of a refused record, kept in its error row
+	unknownAccount = "_unknown"
+	errorSource    = "tallybook" // source of internal.error rows
+)
+
+// errorLog collects a batch's refused records. The first perMinute of a minute
+// of processing get a row each; the others of the same account and reason
+// share one, so that a flood of bad records cannot flood the store. Counts
+// stay exact either way.
+type errorLog struct {
+	tp        schemas.Partition
+	perMinute int
+	minute    int64
+	inMinute  int
+
+	rows   []store.ErrorRow
+	shared map[sharedError]int // index of the row that stands for more
+}
+
+type sharedError struct {
+	account string
+	reason  schemas.Reason
+}
+
+func newErrorLog(tp schemas.Partition, perMinute int) *errorLog {
+	return &errorLog{tp: tp, perMinute: perMinute, shared: map[sharedError]int{}}
+}
+
+func (l *errorLog) reset() {
+	l.rows = nil // the checkpoint that is being written still has them
+	clear(l.shared)
+}
+
+// add notes a refused record; now is the worker's wall clock, which only
+// spaces the detailed rows, clock the log clock that the row is dated with.
+func (l *errorLog) add(rec *record, account []byte, why *schemas.Rejection, now, clock int64) {
+	name := unknownAccount
+	if len(account) > 0 && len(account) <= 255 && storable(string(account)) {
+		name = string(account)
+	}
+	if m := now / 60_000_000; m != l.minute {
+		l.minute, l.inMinute = m, 0
+	}
+	if l.inMinute >= l.perMinute {
+		k := sharedError{name, why.Reason}
+		if i, ok := l.shared[k]; ok {
+			l.rows[i].Records++
+			l.rows[i].LastOffset = rec.offset
+			l.rows[i].Time = clock
+			return
+		}
+		l.shared[k] = len(l.rows)
+	}
+	l.inMinute++
+	l.rows = append(l.rows, l.row(rec, name, why, clock))
+}
+
+func (l *errorLog) row(rec *record, account string, why *schemas.Rejection, clock int64) store.ErrorRow {
+	address := fmt.Sprintf("%s/%d/%d/%s", l.tp.Topic, l.tp.ID, rec.offset, why.Reason)
+	id := xxh3.HashString128(address).Bytes()
+	input := rec.value
+	if len(input) > maxErrorInput {
+		input = input[:maxErrorInput]
+	}
+	return store.ErrorRow{
+		ID: hex.EncodeToString(id[:]), Time: clock, Account: account,
+		Reason: why.Reason, Field: why.Field, Message: strings.ReplaceAll(strings.ToValidUTF8(why.Message, "�"), "\x00", ""),
+		Input: append([]byte(nil), input...), InputBytes: int64(len(rec.value)), InputSHA256: sha256.Sum256(rec.value),
+		Origin: l.tp, Offset: rec.offset, LastOffset: rec.offset, Records: 1,
+	}
+}
+
+// storable: PostgreSQL's text holds no NUL, and nothing holds broken UTF-8.
+func storable(s string) bool {
+	return utf8.ValidString(s) && !strings.ContainsRune(s, 0)
+}
+
+// errorDetail is what an internal.error row keeps in its data column.
+type errorDetail struct {
+	Field       string `json:"field,omitempty"`
+	InputBytes  int64  `json:"input_bytes"`
+	InputSHA256 string `json:"input_sha256"`
+	InputBase64 []byte `json:"input_base64,omitempty"` // input that is no UTF-8 text
+	LastOffset  int64  `json:"last_offset,omitempty"`  // where the row stands for several records
+}
+
+// archiveRows are the error rows as rows of the archive of errors.
+func (l *errorLog) archiveRows() *archive.Rows {
+	in := newInterner()
+	text := func(s string) archive.Code {
+		if s == "" {
+			return 0
+		}
+		return in.code([]byte(s))
+	}
+	r := &archive.Rows{Dataset: schemas.Errors, Partition: l.tp.ID}
+	for i := range l.rows {
+		e := &l.rows[i]
+		r.ID.Append([]byte(e.ID))
+		r.Source = append(r.Source, text(errorSource))
+		r.Account = append(r.Account, text(e.Account))
+		r.Type = append(r.Type, text(schemas.TypeInternalError))
+		r.Time = append(r.Time, e.Time)
+		r.LogTime = append(r.LogTime, e.Time)
+		r.Offset = append(r.Offset, e.Offset)
+		r.Status = append(r.Status, archive.NullInt32)
+		r.LatencyMS = append(r.LatencyMS, latencyValue(&schemas.Event{}))
+		r.Reason = append(r.Reason, text(string(e.Reason)))
+		r.Message = append(r.Message, text(e.Message))
+		detail := errorDetail{Field: e.Field, InputBytes: e.InputBytes, InputSHA256: hex.EncodeToString(e.InputSHA256[:])}
+		if storable(string(e.Input)) {
+			r.Input.Append(e.Input)
+		} else {
+			r.Input.Append(nil)
+			detail.InputBase64 = e.Input
+		}
+		if e.Records > 1 {
+			detail.LastOffset = e.LastOffset
+		}
+		data, err := json.Marshal(detail)
+		if err != nil {
+			panic(err) // strings and numbers always marshal
+		}
+		r.Data.Append(data)
+		r.OriginTopic = append(r.OriginTopic, text(string(e.Origin.Topic)))
+		r.OriginPart = append(r.OriginPart, e.Origin.ID)
+		r.OriginOffset = append(r.OriginOffset, e.Offset)
+		r.Records = append(r.Records, e.Records)
+	}
+	r.Dict = in.strings
+	return r
+}
+
+// fold adds the error rows to the rollup internal_errors.
+func (l *errorLog) fold(cp *store.Checkpoint) {
+	in := newInterner()
+	c := newCells(schemas.FamilyInternalError)
+	for i := range l.rows {
+		e := &l.rows[i]
+		key := cellKey{account: in.code([]byte(e.Account)), hour: schemas.HourOf(e.Time)}
+		key.dims[0] = in.code([]byte(e.Reason))
+		c.at(&key).Count += e.Records
+	}
+	c.appendTo(cp, in.strings)
+}

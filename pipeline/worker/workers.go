@@ -1,0 +1,321 @@
+package worker
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sort"
+	"sync"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/segmentio/kafka-go"
+
+	"tallybook/archive"
+	"tallybook/schemas"
+	"tallybook/store"
+)
+
+// Config of the workers of one process. Zero values take the defaults named.
+type Config struct {
+	Brokers  []string
+	Dialer   *kafka.Dialer // nil: plain TCP
+	Client   *kafka.Client // nil: made from Brokers
+	Group    string        // "tallybook"
+	Store    *store.Store
+	Archive  *archive.Archive
+	Rules    schemas.Rules
+	Registry prometheus.Registerer // nil: metrics are kept to ourselves
+	Log      *slog.Logger
+	Now      func() time.Time
+
+	DedupeWindow time.Duration // 24 h of log clock
+	DedupeMaxIDs int64         // 10 million in the process: 270 MB
+
+	Interval    time.Duration // a batch closes after it: 1 s
+	BatchEvents int           // or at so many records: 100,000, which fold well and take 20 MB
+	BatchBytes  int64         // or at so many bytes of records: 64 MiB
+	BatchDays   int           // or past so many event dates, a file each: 64
+
+	FetchBytes         int64         // of one fetch: 4 MiB
+	MaxRecordBytes     int           // of one record: 1 MiB; larger ones become error rows
+	ErrorRowsPerMinute int           // of a partition, in detail: 1,000; more share a row
+	RetryMin, RetryMax time.Duration // of every retry: 100 ms to 10 s
+	FencedWait         time.Duration // before a lost partition is taken again: 2 heartbeats
+	StoreTimeout       time.Duration // of one checkpoint transaction: 30 s
+	HandOverTimeout    time.Duration // for the last checkpoint of a stop or hand-over: 8 s
+	SessionTimeout     time.Duration // of the consumer group: 10 s
+	HeartbeatInterval  time.Duration // 1 s
+
+	metrics *metrics
+	budget  *idBudget
+}
+
+func orElse[T comparable](v *T, def T) {
+	var zero T
+	if *v == zero {
+		*v = def
+	}
+}
+
+func (c *Config) fill() {
+	if c.Client == nil {
+		c.Client = &kafka.Client{Addr: kafka.TCP(c.Brokers...)}
+	}
+	if c.Log == nil {
+		c.Log = slog.Default()
+	}
+	if c.Now == nil {
+		c.Now = time.Now
+	}
+	orElse(&c.Group, "tallybook")
+	orElse(&c.Rules, schemas.DefaultRules())
+	orElse(&c.DedupeWindow, 24*time.Hour)
+	orElse(&c.DedupeMaxIDs, 10_000_000)
+	orElse(&c.Interval, time.Second)
+	orElse(&c.BatchEvents, 100_000)
+	orElse(&c.BatchBytes, 64<<20)
+	orElse(&c.BatchDays, 64)
+	orElse(&c.FetchBytes, 4<<20)
+	orElse(&c.MaxRecordBytes, 1<<20)
+	orElse(&c.ErrorRowsPerMinute, 1000)
+	orElse(&c.RetryMin, 100*time.Millisecond)
+	orElse(&c.RetryMax, 10*time.Second)
+	orElse(&c.HeartbeatInterval, time.Second)
+	orElse(&c.FencedWait, 2*c.HeartbeatInterval)
+	orElse(&c.StoreTimeout, 30*time.Second)
+	orElse(&c.HandOverTimeout, 8*time.Second)
+	orElse(&c.SessionTimeout, 10*time.Second)
+	c.metrics = newMetrics(c.Registry)
+	c.budget = &idBudget{max: c.DedupeMaxIDs}
+}
+
+// Workers process the partitions that the consumer group gives to this process.
+type Workers struct {
+	cfg     Config
+	commits chan *commitRequest
+
+	mu      sync.Mutex
+	running map[schemas.Partition]*owned
+	parked  map[schemas.Partition]*partition // handed over; their windows, should they come back
+	joined  bool
+}
+
+type owned struct {
+	*partition
+	stop context.CancelFunc
+	done chan struct{}
+}
+
+// New makes the workers; Run starts them.
+func New(cfg Config) *Workers {
+	cfg.fill()
+	return &Workers{cfg: cfg, commits: make(chan *commitRequest),
+		running: map[schemas.Partition]*owned{}, parked: map[schemas.Partition]*partition{}}
+}
+
+// Run joins the consumer group and processes what it is given until ctx ends;
+// it then writes what is folded, within HandOverTimeout, and leaves the group,
+// so that others go on at once.
+func (w *Workers) Run(ctx context.Context) error {
+	secret, err := w.cfg.Store.Secret(ctx)
+	if err != nil {
+		return err
+	}
+	// Partitions and the committer outlive ctx by their last checkpoint.
+	hard, kill := context.WithCancel(context.WithoutCancel(ctx))
+	defer kill()
+	var committing sync.WaitGroup
+	committing.Go(func() { (&committer{&w.cfg, w.commits}).run(hard) })
+	defer committing.Wait()
+	defer kill()
+
+	wait := newBackoff(w.cfg.RetryMin, w.cfg.RetryMax)
+	for ctx.Err() == nil {
+		err := w.member(ctx, hard, secret, wait)
+		if ctx.Err() != nil {
+			break
+		}
+		delay := wait.next()
+		w.cfg.Log.Warn("consumer group, joining again", "error", err, "in", delay)
+		sleep(ctx, delay)
+	}
+	w.assign(ctx, hard, nil, secret)
+	return nil
+}
+
+// member joins the group and follows its generations. When ctx ends it hands
+// all partitions over before it leaves.
+func (w *Workers) member(ctx, hard context.Context, secret [16]byte, wait *backoff) error {
+	topics := make([]string, len(schemas.Topics))
+	for i, t := range schemas.Topics {
+		topics[i] = string(t)
+	}
+	group, err := kafka.NewConsumerGroup(kafka.ConsumerGroupConfig{
+		ID: w.cfg.Group, Brokers: w.cfg.Brokers, Dialer: w.cfg.Dialer, Topics: topics,
+		GroupBalancers:    []kafka.GroupBalancer{kafka.RoundRobinGroupBalancer{}},
+		HeartbeatInterval: w.cfg.HeartbeatInterval, SessionTimeout: w.cfg.SessionTimeout,
+		RebalanceTimeout: w.cfg.SessionTimeout, JoinGroupBackoff: w.cfg.HeartbeatInterval,
+		StartOffset: kafka.FirstOffset, WatchPartitionChanges: true, PartitionWatchInterval: 30 * time.Second,
+	})
+	if err != nil {
+		return err
+	}
+	defer group.Close()
+	for {
+		gen, err := group.Next(ctx)
+		if err != nil {
+			if ctx.Err() != nil {
+				w.assign(ctx, hard, nil, secret)
+			}
+			return err
+		}
+		wait.reset()
+		if err := w.admit(ctx); err != nil {
+			return err
+		}
+		w.assign(ctx, hard, partitionsOf(gen), secret)
+		gen.Start(func(ctx context.Context) { w.hint(ctx, gen) })
+	}
+}
+
+func partitionsOf(gen *kafka.Generation) []schemas.Partition {
+	var all []schemas.Partition
+	for topic, ps := range gen.Assignments {
+		for _, p := range ps {
+			all = append(all, schemas.Partition{Topic: schemas.Topic(topic), ID: int32(p.ID)})
+		}
+	}
+	return all
+}
+
+// admit compares the number of partitions with the recorded one: a changed
+// number moves accounts to other partitions, away from their dedupe windows.
+func (w *Workers) admit(ctx context.Context) error {
+	names := make([]string, len(schemas.Topics))
+	for i, t := range schemas.Topics {
+		names[i] = string(t)
+	}
+	meta, err := w.cfg.Client.Metadata(ctx, &kafka.MetadataRequest{Topics: names})
+	if err != nil {
+		return err
+	}
+	for _, t := range meta.Topics {
+		if t.Error != nil {
+			return fmt.Errorf("topic %s: %w", t.Name, t.Error)
+		}
+		if err := w.cfg.Store.AdmitTopic(ctx, schemas.Topic(t.Name), len(t.Partitions)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// assign stops the partitions that are no longer ours, all at once and within
+// HandOverTimeout, and starts the new ones; those that stay are not touched.
+func (w *Workers) assign(ctx, hard context.Context, now []schemas.Partition, secret [16]byte) {
+	keep := map[schemas.Partition]bool{}
+	for _, tp := range now {
+		keep[tp] = true
+	}
+	var leaving []*owned
+	w.mu.Lock()
+	w.joined = len(now) > 0
+	for tp, o := range w.running {
+		if !keep[tp] {
+			leaving = append(leaving, o)
+			delete(w.running, tp)
+		}
+	}
+	w.mu.Unlock()
+	for _, o := range leaving {
+		o.stop()
+	}
+	for _, o := range leaving {
+		<-o.done
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for _, o := range leaving {
+		w.parked[o.Partition] = o.partition
+	}
+	for _, tp := range now {
+		if w.running[tp] == nil {
+			w.running[tp] = w.startPartition(ctx, hard, tp, secret)
+		}
+	}
+}
+
+// startPartition runs a partition in a goroutine of its own, outside any
+// generation of the group: a rebalance that leaves it here does not touch it.
+func (w *Workers) startPartition(ctx, hard context.Context, tp schemas.Partition, secret [16]byte) *owned {
+	p := w.parked[tp]
+	delete(w.parked, tp)
+	if p == nil {
+		p = newPartition(&w.cfg, tp, w.commits, secret)
+	}
+	ctx, stop := context.WithCancel(ctx)
+	o := &owned{partition: p, stop: stop, done: make(chan struct{})}
+	go func() {
+		defer close(o.done)
+		hard, kill := context.WithCancel(hard)
+		defer kill()
+		release := context.AfterFunc(ctx, func() { time.AfterFunc(w.cfg.HandOverTimeout, kill) })
+		defer release()
+		p.run(ctx, hard)
+	}()
+	return o
+}
+
+// hint tells Kafka how far we are, for tools that show lag. Nothing depends on it.
+func (w *Workers) hint(ctx context.Context, gen *kafka.Generation) {
+	tick := time.NewTicker(time.Second)
+	defer tick.Stop()
+	told := map[schemas.Partition]int64{}
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+		offsets := map[string]map[int]int64{}
+		w.mu.Lock()
+		for tp, o := range w.running {
+			if next := o.nextPos.Load(); next > told[tp] {
+				if offsets[string(tp.Topic)] == nil {
+					offsets[string(tp.Topic)] = map[int]int64{}
+				}
+				offsets[string(tp.Topic)][int(tp.ID)] = next
+				told[tp] = next
+			}
+		}
+		w.mu.Unlock()
+		if len(offsets) > 0 {
+			if err := gen.CommitOffsets(offsets); err != nil {
+				w.cfg.Log.Debug("offset hint", "error", err)
+			}
+		}
+	}
+}
+
+// Ready is nil when this process owns partitions and reads all of them; else
+// it says what is in the way.
+func (w *Workers) Ready() error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if !w.joined {
+		return errors.New("no partitions are assigned to this process yet")
+	}
+	var waiting []string
+	for tp, o := range w.running {
+		if !o.ready.Load() {
+			waiting = append(waiting, fmt.Sprintf("%s/%d: %s", tp.Topic, tp.ID, *o.state.Load()))
+		}
+	}
+	if len(waiting) == 0 {
+		return nil
+	}
+	sort.Strings(waiting)
+	return errors.New(waiting[0])
+}

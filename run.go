@@ -1,0 +1,273 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"time"
+
+	"github.com/gorilla/mux"
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+	"golang.org/x/sync/errgroup"
+
+	"tallybook/archive"
+	"tallybook/jobs"
+	"tallybook/pipeline/broker"
+	"tallybook/pipeline/collector"
+	"tallybook/pipeline/worker"
+	"tallybook/query"
+	"tallybook/schemas"
+	"tallybook/store"
+)
+
+// parts are what a mode is wired from; a mode leaves out what it does not run.
+type parts struct {
+	cfg      *config
+	log      *slog.Logger
+	registry *prometheus.Registry
+	release  func() // of the data folder
+	listener net.Listener
+	store    *store.Store
+	archive  *archive.Archive
+	broker   *broker.Broker // nil: an external Kafka
+	kafka    *broker.Kafka
+	router   *mux.Router
+}
+
+// runAll is everything in one process, the default:
+//
+//	HTTP ► collector ─┐
+//	Kafka clients ────┴► embedded broker ► workers ► SQLite + archive folder
+//	HTTP ◄ query ◄──────────────────────────────────────┘    jobs on a schedule
+func runAll(ctx context.Context, c *config) error {
+	p, err := openAll(ctx, c)
+	if err != nil {
+		return err
+	}
+	defer p.close()
+	p.announce()
+	return p.serve(ctx)
+}
+
+// openAll opens everything that run needs, in the order in which a mistake in
+// the set-up costs least: nothing listens before the data folder is ours.
+func openAll(ctx context.Context, c *config) (_ *parts, err error) {
+	if len(c.Brokers) > 0 {
+		return nil, usageError{errors.New("run has its own broker; with --brokers use 'tallybook pipeline' and 'tallybook query'")}
+	}
+	p := newParts(c)
+	defer func() {
+		if err != nil {
+			p.close()
+		}
+	}()
+	if err := c.loopbackOnly("kafka-listen", c.KafkaListen); err != nil {
+		return nil, usageError{err}
+	}
+	if p.release, err = lockData(c.Data); err != nil {
+		return nil, usageError{err}
+	}
+	if err := p.listen(); err != nil {
+		return nil, err
+	}
+	if err := p.openStores(ctx); err != nil {
+		return nil, err
+	}
+	p.broker, err = broker.Start(broker.Config{Dir: c.Data + "/kafka", Listen: c.KafkaListen, Partitions: c.Partitions,
+		MaxLogBytes: c.LogMaxBytes, MaxMessageBytes: c.MaxRecord + 1<<20, Log: p.log})
+	if err != nil {
+		return nil, usageError{err}
+	}
+	p.kafka = &broker.Kafka{Brokers: []string{p.broker.Addr()}}
+	return p, nil
+}
+
+func newParts(c *config) *parts {
+	p := &parts{cfg: c, log: c.logger(), registry: prometheus.NewRegistry(), router: mux.NewRouter()}
+	p.registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	return p
+}
+
+func (p *parts) listen() error {
+	if err := p.cfg.loopbackOnly("http", p.cfg.HTTP); err != nil {
+		return usageError{err}
+	}
+	l, err := net.Listen("tcp", p.cfg.HTTP)
+	if err != nil {
+		return usageError{fmt.Errorf("listen on %s: %w; choose another address with --http", p.cfg.HTTP, err)}
+	}
+	p.listener = l
+	return nil
+}
+
+func (p *parts) openStores(ctx context.Context) (err error) {
+	if err := os.MkdirAll(p.cfg.Data, 0o755); err != nil {
+		return usageError{fmt.Errorf("data folder: %w", err)}
+	}
+	if p.store, err = store.Open(ctx, p.cfg.storeURL(), store.Options{Log: p.log}); err != nil {
+		return usageError{err}
+	}
+	if p.archive, err = archive.Open(p.cfg.archiveURL()); err != nil {
+		return usageError{err}
+	}
+	return nil
+}
+
+func (p *parts) close() {
+	if p.broker != nil {
+		if err := p.broker.Close(); err != nil {
+			p.log.Error("close broker", "error", err)
+		}
+	}
+	if p.store != nil {
+		if err := p.store.Close(); err != nil {
+			p.log.Error("close store", "error", err)
+		}
+	}
+	if p.listener != nil {
+		p.listener.Close()
+	}
+	if p.release != nil {
+		p.release()
+	}
+}
+
+func (p *parts) announce() {
+	p.log.Info("every caller is an administrator: this version has no credentials, so it listens on loopback only")
+	p.log.Info("tallybook is up", "http", "http://"+p.listener.Addr().String(), "kafka", p.kafka.Brokers[0], "data", p.cfg.Data)
+}
+
+// serve runs the parts until ctx ends: HTTP stops taking requests first, then
+// the workers write what they have folded, then the broker closes.
+func (p *parts) serve(ctx context.Context) error {
+	workers := p.workers()
+	collect, err := p.collector(workers)
+	if err != nil {
+		return err
+	}
+	answers, err := query.New(query.Config{Store: p.store, Registry: p.registry, Log: p.log, Ready: func() error {
+		return errors.Join(workers.Ready(), p.store.Ping(context.Background()))
+	}})
+	if err != nil {
+		return err
+	}
+	collect.Routes(p.router)
+	answers.Routes(p.router)
+	schedule, err := p.jobs()
+	if err != nil {
+		return err
+	}
+	g, ctx := errgroup.WithContext(ctx)
+	g.Go(func() error { return workers.Run(ctx) })
+	g.Go(func() error { return schedule.Run(ctx) })
+	g.Go(func() error { return p.serveHTTP(ctx) })
+	if p.broker != nil {
+		g.Go(func() error { return p.trim(ctx) })
+	}
+	return g.Wait()
+}
+
+func (p *parts) workers() *worker.Workers {
+	rules := schemas.DefaultRules()
+	if oldest, err := p.cfg.oldest(); err == nil {
+		rules.OldestTime = oldest.UnixMicro()
+	}
+	return worker.New(worker.Config{Brokers: p.kafka.Brokers, Store: p.store, Archive: p.archive, Rules: rules,
+		Registry: p.registry, Log: p.log, Interval: p.cfg.Interval, MaxRecordBytes: p.cfg.MaxRecord,
+		DedupeWindow: p.cfg.DedupeSpan, DedupeMaxIDs: p.cfg.DedupeIDs})
+}
+
+func (p *parts) serveHTTP(ctx context.Context) error {
+	server := collector.Server(p.router)
+	server.ErrorLog = slog.NewLogLogger(p.log.Handler(), slog.LevelDebug)
+	stopped := context.AfterFunc(ctx, func() {
+		deadline, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
+		defer cancel()
+		if err := server.Shutdown(deadline); err != nil {
+			server.Close()
+		}
+	})
+	defer stopped()
+	if err := server.Serve(p.listener); !errors.Is(err, http.ErrServerClosed) {
+		return fmt.Errorf("HTTP server: %w", err)
+	}
+	return nil
+}
+
+// trim lets the embedded broker forget what is safely counted.
+func (p *parts) trim(ctx context.Context) error {
+	tick := time.NewTicker(10 * time.Second)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-tick.C:
+		}
+		positions := map[schemas.Partition]int64{}
+		err := p.store.View(ctx, func(v *store.View) error {
+			all, err := v.Positions()
+			for _, pos := range all {
+				positions[pos.Partition] = pos.Next
+			}
+			return err
+		})
+		if err == nil {
+			err = p.broker.Trim(positions)
+		}
+		if err != nil && ctx.Err() == nil {
+			p.log.Warn("trim the log", "error", err)
+		}
+	}
+}
+
+func (p *parts) jobs() (*jobs.Runner, error) {
+	return jobs.New(jobs.Config{Store: p.store, Archive: p.archive, Log: p.log, Registry: p.registry})
+}
+
+// runPipeline is collector and workers on an external Kafka.
+func runPipeline(ctx context.Context, c *config) error {
+	if len(c.Brokers) == 0 {
+		return usageError{errors.New("pipeline needs an external Kafka: --brokers host:port,…; for everything in one process use 'tallybook run'")}
+	}
+	p := newParts(c)
+	defer p.close()
+	if err := p.listen(); err != nil {
+		return err
+	}
+	if err := p.openStores(ctx); err != nil {
+		return err
+	}
+	p.kafka = &broker.Kafka{Brokers: c.Brokers}
+	if _, err := p.kafka.EnsureTopics(ctx, c.Partitions, c.Replication); err != nil {
+		return usageError{err}
+	}
+	p.announce()
+	return p.serve(ctx)
+}
+
+// runQuery is HTTP answers only.
+func runQuery(ctx context.Context, c *config) error {
+	p := newParts(c)
+	defer p.close()
+	if err := p.listen(); err != nil {
+		return err
+	}
+	var err error
+	if p.store, err = store.Open(ctx, c.storeURL(), store.Options{Log: p.log, ReadOnly: true}); err != nil {
+		return usageError{err}
+	}
+	answers, err := query.New(query.Config{Store: p.store, Registry: p.registry, Log: p.log,
+		Ready: func() error { return p.store.Ping(context.Background()) }})
+	if err != nil {
+		return err
+	}
+	answers.Routes(p.router)
+	p.log.Info("tallybook answers", "http", "http://"+p.listener.Addr().String())
+	return p.serveHTTP(ctx)
+}
