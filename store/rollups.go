@@ -79,12 +79,7 @@ func (v *View) seekAccounts(seg segment, r *rollupReader) error {
 	table := seg.res.table()
 	for accounts := range slices.Chunk(r.query.Accounts, namesPerQuery) {
 		args := append([]any{seg.from, seg.to, seg.to}, anys(accounts)...)
-		err := v.stream(r.row, `
-			WITH RECURSIVE w (x) AS (
-				SELECT min(window_start) FROM `+table+` WHERE window_start >= ? AND window_start < ?
-				UNION ALL
-				SELECT (SELECT min(window_start) FROM `+table+` WHERE window_start > w.x AND window_start < ?)
-				FROM w WHERE w.x IS NOT NULL)
+		err := v.stream(r.row, existingWindows(seg.res)+`
 			SELECT `+rollupColumns+` FROM w CROSS JOIN `+table+` r CROSS JOIN series s
 			WHERE r.window_start = w.x AND r.account IN (`+placeholders(len(accounts))+`)
 			AND s.id = r.series AND s.family = ?`, append(args, r.query.Family.Name)...)

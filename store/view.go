@@ -54,14 +54,23 @@ func (v *View) stream(each func(*sql.Rows) error, query string, args ...any) err
 
 // collect reads all rows of a query.
 func collect[T any](v *View, scan func(scanner) (T, error), query string, args ...any) ([]T, error) {
-	var all []T
-	err := v.stream(func(rows *sql.Rows) error {
-		one, err := scan(rows)
-		all = append(all, one)
-		return err
-	}, query, args...)
+	rows, err := v.tx.QueryContext(v.ctx, query, args...)
+	return scanAll(rows, err, scan)
+}
+
+// scanAll reads all rows of the answer to a query, and closes it.
+func scanAll[T any](rows *sql.Rows, err error, scan func(scanner) (T, error)) ([]T, error) {
 	if err != nil {
-		return nil, err
+		return nil, engineError(err)
 	}
-	return all, nil
+	defer rows.Close()
+	var all []T
+	for rows.Next() {
+		one, err := scan(rows)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, one)
+	}
+	return all, engineError(rows.Err())
 }
