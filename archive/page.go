@@ -39,11 +39,16 @@ func (v *values) nextPage(p *pageRange) {
 		return
 	}
 	end := min(v.rows, p.row+maxPageRows)
+	if v.encoding != format.DeltaLengthByteArray {
+		p.rowTo, p.valueTo = end, p.value+end-p.row
+		if len(v.levels) > 0 {
+			p.valueTo = p.value + bytes.Count(v.levels[p.row:end], []byte{1})
+		}
+		return
+	}
 	for p.rowTo < end && p.textTo-p.text < maxPageText {
 		if len(v.levels) == 0 || v.levels[p.rowTo] == 1 {
-			if v.encoding == format.DeltaLengthByteArray {
-				p.textTo += int(v.lengths[p.valueTo])
-			}
+			p.textTo += int(v.lengths[p.valueTo])
 			p.valueTo++
 		}
 		p.rowTo++

@@ -43,7 +43,9 @@ func uuid(rnd *rand.Rand) string {
 func denseRows(n int) *Rows {
 	rnd := rand.New(rand.NewPCG(1, 2))
 	rows, dict := newRows(schemas.Usage)
-	pick := func(format string, n int) Code { return dict.code(fmt.Sprintf(format, int(float64(n)*math.Pow(rnd.Float64(), 3)))) }
+	pick := func(format string, n int) Code {
+		return dict.code(fmt.Sprintf(format, int(float64(n)*math.Pow(rnd.Float64(), 3))))
+	}
 	start := int64(sampleDay)*microsPerDay + 10*3_600_000_000
 	for f := range rows.Strings {
 		if schemas.TopicFields[schemas.Usage].Has(schemas.Field(f)) {

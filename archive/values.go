@@ -1,6 +1,7 @@
 package archive
 
 import (
+	"bytes"
 	"encoding/binary"
 	"math"
 	"math/bits"
@@ -30,6 +31,7 @@ type values struct {
 	text     []byte  // DELTA_LENGTH_BYTE_ARRAY
 	lengths  []int32
 	filter   bloom.SplitBlockFilter
+	touched  byte   // of no meaning, see gatherTexts
 	min, max []byte // of string columns with bounds; nil: none
 
 	seen  table    // numbers of this chunk's dictionary
@@ -53,14 +55,17 @@ func (v *values) gather(c *column, rows *Rows, index []int32) {
 	case *Texts:
 		v.gatherTexts(c, col, index)
 	case *[]int64:
-		gatherInts(v, c, *col, index, NullInt64)
-		v.encodeInts(c)
+		if gatherInts(v, c, *col, index, NullInt64); *col != nil {
+			v.encodeInts(c)
+		}
 	case *[]int32:
-		gatherInts(v, c, *col, index, NullInt32)
-		v.dictionaryOfInts(c.width(), math.MaxInt)
+		if gatherInts(v, c, *col, index, NullInt32); *col != nil {
+			v.dictionaryOfInts(c.width(), math.MaxInt)
+		}
 	case *[]int8:
-		gatherInts(v, c, *col, index, 0)
-		v.dictionaryOfInts(c.width(), math.MaxInt)
+		if gatherInts(v, c, *col, index, 0); *col != nil {
+			v.dictionaryOfInts(c.width(), math.MaxInt)
+		}
 	case *int32:
 		v.constant(int64(*col), c.width())
 	case *[]float64:
@@ -72,14 +77,15 @@ func (v *values) gather(c *column, rows *Rows, index []int32) {
 
 // constant is a column with the same number in every row.
 func (v *values) constant(n int64, width int) {
-	v.count, v.entries, v.encoding = v.rows, 1, format.RLEDictionary
+	v.count, v.entries, v.encoding = v.rows, 1, format.RLEDictionary // there is no row group without rows
 	v.ints = append(v.ints, n)
 	v.dict = appendInt(v.dict, n, width)
 }
 
 // nulls is a column without a value.
 func (v *values) nulls() {
-	v.levels = append(v.levels, make([]byte, v.rows)...)
+	v.levels = resize(v.levels, v.rows)
+	clear(v.levels)
 	v.encoding = format.Plain
 }
 
@@ -91,49 +97,46 @@ func appendInt(b []byte, n int64, width int) []byte {
 }
 
 func gatherInts[T int8 | int32 | int64](v *values, c *column, col []T, index []int32, null T) {
-	if c.required {
-		if col != nil {
-			for _, r := range index {
-				v.ints = append(v.ints, int64(col[r]))
-			}
-		}
-	} else if col != nil {
-		for _, r := range index {
-			if n := col[r]; n == null {
-				v.levels = append(v.levels, 0)
-			} else {
-				v.levels = append(v.levels, 1)
-				v.ints = append(v.ints, int64(n))
-			}
-		}
-	}
-	v.count = len(v.ints)
-	if col != nil {
+	if col == nil {
+		v.defaultInts(c)
 		return
 	}
-	var n int64
-	if c.one {
-		n = 1
-	}
-	switch {
-	case c.required || c.one:
-		for range index {
-			v.ints = append(v.ints, n)
+	v.ints = resize(v.ints, len(index))
+	if c.required {
+		for i, r := range index {
+			v.ints[i] = int64(col[r])
 		}
-		if !c.required {
-			v.levels = appendOnes(v.levels, len(index))
-		}
-	default:
-		v.levels = append(v.levels, make([]byte, len(index))...)
+		v.count = len(index)
+		return
 	}
-	v.count = len(v.ints)
+	v.levels = resize(v.levels, len(index))
+	n := 0
+	for i, r := range index {
+		number := col[r]
+		v.ints[n] = int64(number)
+		level := byte(0)
+		if number != null {
+			level = 1
+		}
+		v.levels[i] = level
+		n += int(level)
+	}
+	v.ints, v.count = v.ints[:n], n
 }
 
-func appendOnes(b []byte, n int) []byte {
-	for range n {
-		b = append(b, 1)
+// defaultInts is a column that Rows does not have: 1, 0 or null in every row.
+func (v *values) defaultInts(c *column) {
+	switch {
+	case c.one:
+		v.constant(1, c.width())
+		if !c.required {
+			v.levels = append(v.levels, bytes.Repeat([]byte{1}, v.rows)...)
+		}
+	case c.required:
+		v.constant(0, c.width())
+	default:
+		v.nulls()
 	}
-	return b
 }
 
 // encodeInts takes a dictionary where few values recur (log times of one
@@ -175,8 +178,9 @@ func (v *values) dictionaryOfInts(width, limit int) bool {
 		return true
 	}
 	v.seen.reset(min(limit, v.count))
+	v.indexes = resize(v.indexes, v.count)
 	last, at := int64(0), int32(-1)
-	for _, n := range v.ints {
+	for i, n := range v.ints {
 		if n != last || at < 0 {
 			var added bool
 			if at, added = v.seen.add(uint64(n), 0); added {
@@ -187,7 +191,7 @@ func (v *values) dictionaryOfInts(width, limit int) bool {
 			}
 			last = n
 		}
-		v.indexes = append(v.indexes, at)
+		v.indexes[i] = at
 	}
 	v.entries = v.seen.len
 	return true
@@ -198,16 +202,19 @@ func (v *values) gatherDoubles(col []float64, index []int32) {
 		v.nulls()
 		return
 	}
-	for _, r := range index {
+	v.ints, v.levels = resize(v.ints, len(index)), resize(v.levels, len(index))
+	n := 0
+	for i, r := range index {
 		f := col[r]
-		if f != f {
-			v.levels = append(v.levels, 0)
-			continue
+		v.ints[n] = int64(math.Float64bits(f))
+		level := byte(0)
+		if f == f {
+			level = 1
 		}
-		v.levels = append(v.levels, 1)
-		v.ints = append(v.ints, int64(math.Float64bits(f)))
+		v.levels[i] = level
+		n += int(level)
 	}
-	v.count = len(v.ints)
+	v.ints, v.count = v.ints[:n], n
 	if v.dictionaryOfInts(8, v.count*3/8) {
 		return
 	}
@@ -262,25 +269,10 @@ func (v *values) gatherCodes(c *column, rows *Rows, col []Code, index []int32) {
 		return
 	}
 	v.newStamp(len(rows.Dict))
-	for _, r := range index {
-		var code Code
-		if col != nil {
-			code = col[r]
-		}
-		if !c.required {
-			if code == 0 {
-				v.levels = append(v.levels, 0)
-				continue
-			}
-			v.levels = append(v.levels, 1)
-		}
-		mark := v.marks[code]
-		if uint32(mark>>32) != v.stamp {
-			mark = uint64(v.stamp)<<32 | uint64(len(v.codes))
-			v.marks[code] = mark
-			v.codes = append(v.codes, code)
-		}
-		v.indexes = append(v.indexes, int32(uint32(mark)))
+	if col == nil || c.required {
+		v.indexCodes(col, index)
+	} else {
+		v.indexOptionalCodes(col, index)
 	}
 	v.count, v.entries, v.encoding = len(v.indexes), len(v.codes), format.RLEDictionary
 	switch {
@@ -304,6 +296,56 @@ func (v *values) gatherCodes(c *column, rows *Rows, col []Code, index []int32) {
 		low, high := v.codeBounds(rows, 0, v.count)
 		v.setBounds([]byte(low), []byte(high))
 	}
+}
+
+// indexOf is the position of a code in the chunk's dictionary.
+func (v *values) indexOf(code Code) int32 {
+	mark := v.marks[code]
+	if uint32(mark>>32) != v.stamp {
+		mark = uint64(v.stamp)<<32 | uint64(len(v.codes))
+		v.marks[code] = mark
+		v.codes = append(v.codes, code)
+	}
+	return int32(uint32(mark))
+}
+
+// indexCodes is for a required column, in which null is an empty string.
+func (v *values) indexCodes(col []Code, index []int32) {
+	v.indexes = resize(v.indexes, len(index))
+	if col == nil {
+		v.indexOf(0)
+		clear(v.indexes)
+		return
+	}
+	for i, r := range index {
+		v.indexes[i] = v.indexOf(col[r])
+	}
+}
+
+func (v *values) indexOptionalCodes(col []Code, index []int32) {
+	v.indexes, v.levels = resize(v.indexes, len(index)), resize(v.levels, len(index))
+	v.marks[0] = uint64(v.stamp) << 32 // null has an index too, that the next value overwrites
+	n := 0
+	for i, r := range index {
+		code := col[r]
+		v.indexes[n] = v.indexOf(code)
+		level := byte(0)
+		if code != 0 {
+			level = 1
+		}
+		v.levels[i] = level
+		n += int(level)
+	}
+	v.indexes = v.indexes[:n]
+}
+
+// resize is a slice of n elements in the place of s; what they hold is of no
+// account.
+func resize[T any](s []T, n int) []T {
+	if cap(s) < n {
+		return make([]T, n)
+	}
+	return s[:n]
 }
 
 // newStamp makes every mark of the chunk before void.
@@ -343,49 +385,83 @@ func (v *values) setBounds(low, high []byte) {
 	}
 }
 
-const bloomBitsPerValue = 10 // one false answer in a hundred
+const (
+	bloomBitsPerValue = 10 // one false answer in a hundred
+	textBlock         = 64 // texts that are handled at a time
+)
 
 func (v *values) gatherTexts(c *column, col *Texts, index []int32) {
 	if len(col.Ends) == 0 && !c.required {
 		v.nulls()
 		return
 	}
-	if c.bloom {
-		v.filter = make(bloom.SplitBlockFilter, bloom.NumSplitBlocksOf(int64(len(index)), bloomBitsPerValue))
-	}
 	v.encoding = format.DeltaLengthByteArray
-	var low, high []byte
-	var lowKey, highKey uint64
-	for k, r := range index {
-		text := col.At(int(r))
-		if !c.required {
-			if len(text) == 0 {
-				v.levels = append(v.levels, 0)
-				continue
+	for from := 0; from < len(index); from += textBlock {
+		block := index[from:min(from+textBlock, len(index))]
+		// The rows lie anywhere in memory. Reading a byte of each before any is
+		// copied lets the processor fetch them at the same time.
+		for _, r := range block {
+			if text := col.At(int(r)); len(text) > 0 {
+				v.touched += text[0] + text[len(text)-1]
 			}
-			v.levels = append(v.levels, 1)
 		}
-		v.text = append(v.text, text...)
-		v.lengths = append(v.lengths, int32(len(text)))
-		if c.bloom {
-			v.filter.Insert(xxhash.Sum64(text))
-		}
-		if c.bounds {
-			key := prefix(text)
-			if k == 0 || key <= lowKey && string(text) < string(low) {
-				low, lowKey = text, key
+		for _, r := range block {
+			text := col.At(int(r))
+			if !c.required {
+				if len(text) == 0 {
+					v.levels = append(v.levels, 0)
+					continue
+				}
+				v.levels = append(v.levels, 1)
 			}
-			if k == 0 || key >= highKey && string(text) > string(high) {
-				high, highKey = text, key
-			}
+			v.text = append(v.text, text...)
+			v.lengths = append(v.lengths, int32(len(text)))
 		}
 	}
 	v.count = len(v.lengths)
-	if c.bounds {
-		v.setBounds(low, high)
-	}
 	if v.count == 0 {
 		v.encoding = format.Plain
+		return
+	}
+	if c.bounds {
+		v.textBounds()
+	}
+	if c.bloom {
+		v.textFilter()
+	}
+}
+
+// textBounds compares the first eight bytes as a number, and all of a text
+// only where these do not decide.
+func (v *values) textBounds() {
+	var low, high []byte
+	var lowKey, highKey uint64
+	at := 0
+	for i, n := range v.lengths {
+		text := v.text[at : at+int(n)]
+		at += int(n)
+		key := prefix(text)
+		if i == 0 || key <= lowKey && string(text) < string(low) {
+			low, lowKey = text, key
+		}
+		if i == 0 || key >= highKey && string(text) > string(high) {
+			high, highKey = text, key
+		}
+	}
+	v.setBounds(low, high)
+}
+
+func (v *values) textFilter() {
+	v.filter = make(bloom.SplitBlockFilter, bloom.NumSplitBlocksOf(int64(v.count), bloomBitsPerValue))
+	var hashes [textBlock]uint64
+	at := 0
+	for from := 0; from < v.count; from += textBlock {
+		block := v.lengths[from:min(from+textBlock, v.count)]
+		for i, n := range block {
+			hashes[i] = xxhash.Sum64(v.text[at : at+int(n)])
+			at += int(n)
+		}
+		v.filter.InsertBulk(hashes[:len(block)])
 	}
 }
 
