@@ -64,7 +64,7 @@ type ImportConfig struct {
 	Account     string // of every line; openstack: of lines without a tenant; ndjson: of events without a subject (may be empty)
 	AccountFrom string // "" or, for openstack, FromTenant: then Account may be left out
 	API         string // default web; openstack: compute
-	Again       bool   // also when the Journal knows the file as finished
+	Again       bool   // start over where the Journal knows the file as finished; an interrupted import goes on all the same
 
 	Writer     Writer
 	Journal    Journal
@@ -116,7 +116,7 @@ func Import(ctx context.Context, cfg ImportConfig) (Report, error) {
 		return *report, nil
 	}
 	if known.Offset > 0 && (known.Format != string(cfg.Format) || known.Account != cfg.Account) {
-		return *report, fmt.Errorf("%w: %s was interrupted at byte %d as format %s, account %q: go on with these, or start afresh with again",
+		return *report, fmt.Errorf("%w: %s was interrupted at byte %d as format %s, account %q: it must go on with these",
 			ErrOptions, cfg.Path, known.Offset, known.Format, known.Account)
 	}
 	if report.Resumed = known.Offset > 0; report.Resumed {
@@ -283,8 +283,10 @@ func (m *importer) flush(ctx context.Context, offset int64) error {
 	for i := range m.batch {
 		m.batch[i].Time = now
 	}
-	if err := Send(ctx, m.cfg.Writer, m.batch); err != nil {
-		return err
+	if len(m.batch) > 0 {
+		if err := Send(ctx, m.cfg.Writer, m.batch); err != nil {
+			return err
+		}
 	}
 	m.batch, m.arena = m.batch[:0], m.arena[:0]
 	m.acked = m.report.clone()

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"log/slog"
 	"maps"
 	"math/rand/v2"
 	"os"
@@ -29,44 +30,17 @@ var (
 	testLine = `10.0.0.1 - - [12/Jan/2026:10:00:%02d +0000] "GET /a/%d?q=1 HTTP/1.1" 200 %d "-" "-"` + "\n"
 )
 
-// memJournal is the Journal's contract in memory; fail makes the nth
-// ImportProgress fail.
-type memJournal struct {
-	imports map[string]store.Import
-	calls   int
-	fail    int
-	now     time.Time
+// journal is the real one; the call of ImportProgress that fail counts fails.
+type journal struct {
+	*store.Store
+	calls, fail int
 }
 
-func newJournal() *memJournal { return &memJournal{imports: map[string]store.Import{}, now: testNow} }
-
-func (j *memJournal) ImportBegin(_ context.Context, imp store.Import) (store.Import, error) {
-	if known, ok := j.imports[imp.ID]; ok && !(imp.Again) {
-		return known, nil
-	}
-	imp.Again = false
-	j.imports[imp.ID] = imp
-	return imp, nil
-}
-
-func (j *memJournal) ImportProgress(_ context.Context, id string, offset int64, counts map[string]int64) error {
+func (j *journal) ImportProgress(ctx context.Context, id string, offset int64, counts map[string]int64) error {
 	if j.calls++; j.calls == j.fail {
 		return errDisk
 	}
-	imp := j.imports[id]
-	if offset < imp.Offset {
-		return fmt.Errorf("offset went back from %d to %d", imp.Offset, offset)
-	}
-	imp.Offset, imp.Counts = offset, maps.Clone(counts)
-	j.imports[id] = imp
-	return nil
-}
-
-func (j *memJournal) ImportFinish(_ context.Context, id string) error {
-	imp := j.imports[id]
-	imp.Finished = j.now
-	j.imports[id] = imp
-	return nil
+	return j.Store.ImportProgress(ctx, id, offset, counts)
 }
 
 // memWriter keeps what is written; fail says what call n answers, and whether
@@ -126,10 +100,17 @@ func writeFile(t testing.TB, name, text string) string {
 	return path
 }
 
-func testConfig(path string) (ImportConfig, *memWriter, *memJournal) {
-	w, j := &memWriter{}, newJournal()
+func testConfig(t testing.TB, path string) (ImportConfig, *memWriter, *journal) {
+	t.Helper()
+	now := func() time.Time { return testNow }
+	s, err := store.Open(context.Background(), filepath.Join(t.TempDir(), "test.db"), store.Options{Now: now, Log: slog.New(slog.DiscardHandler)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { s.Close() })
+	w, j := &memWriter{}, &journal{Store: s}
 	return ImportConfig{Path: path, Format: Combined, Account: "acct", Writer: w, Journal: j,
-		Now: func() time.Time { return testNow }}, w, j
+		Now: now}, w, j
 }
 
 func mustImport(t testing.TB, cfg ImportConfig) Report {
@@ -150,13 +131,13 @@ func manyLines(n int) string {
 }
 
 func TestImportTwiceIsANoOp(t *testing.T) {
-	cfg, w, j := testConfig(writeFile(t, "access.log", manyLines(10)))
+	cfg, w, _ := testConfig(t, writeFile(t, "access.log", manyLines(10)))
 	first := mustImport(t, cfg)
 	if first.Lines != 10 || first.Events != 10 || first.AlreadyDone || len(w.records) != 10 {
 		t.Fatalf("first import: %+v with %d records", first, len(w.records))
 	}
 	// Also under another name, compressed, and days later.
-	j.now = j.now.AddDate(0, 0, 30)
+	cfg.Now = func() time.Time { return testNow.AddDate(0, 0, 30) }
 	cfg.Path = writeFile(t, "other", compress(t, "gzip", manyLines(10)))
 	second := mustImport(t, cfg)
 	if !second.AlreadyDone || second.Events != 10 || second.Known.Name != "access.log" || len(w.records) != 10 {
@@ -195,11 +176,11 @@ func compress(t testing.TB, how, text string) string {
 
 func TestCompressedFilesMakeTheSameEvents(t *testing.T) {
 	text := manyLines(300)
-	cfg, w, _ := testConfig(writeFile(t, "plain", text))
+	cfg, w, _ := testConfig(t, writeFile(t, "plain", text))
 	mustImport(t, cfg)
 	want := w.records
 	for _, how := range []string{"gzip", "zstd"} {
-		cfg, w, _ := testConfig(writeFile(t, "packed", compress(t, how, text)))
+		cfg, w, _ := testConfig(t, writeFile(t, "packed", compress(t, how, text)))
 		mustImport(t, cfg)
 		if !reflect.DeepEqual(w.records, want) {
 			t.Errorf("%s: events differ from those of the plain file", how)
@@ -210,7 +191,7 @@ func TestCompressedFilesMakeTheSameEvents(t *testing.T) {
 func TestDamagedFileSendsNothing(t *testing.T) {
 	packed := compress(t, "gzip", manyLines(2000))
 	for name, text := range map[string]string{"cut": packed[:len(packed)-20], "changed": packed[:100] + "XXXX" + packed[104:]} {
-		cfg, w, _ := testConfig(writeFile(t, name, text))
+		cfg, w, _ := testConfig(t, writeFile(t, name, text))
 		if _, err := Import(context.Background(), cfg); err == nil || len(w.records) > 0 {
 			t.Errorf("%s: got %d records and %v, want an error before anything is sent", name, len(w.records), err)
 		}
@@ -232,14 +213,14 @@ func idSet(records []kafka.Message) map[string]bool {
 // together make the ids of one undisturbed run, and the same report.
 func TestInterruptedImportGoesOn(t *testing.T) {
 	text := manyLines(23_000) + "garbage\n\n" + manyLines(2_000)
-	cfg, w, _ := testConfig(writeFile(t, "access.log", text))
+	cfg, w, _ := testConfig(t, writeFile(t, "access.log", text))
 	want, wantIDs := mustImport(t, cfg), idSet(w.records)
 	if want.Events != 25_000 || want.Skipped["malformed"] != 1 || want.Skipped["empty_line"] != 1 || len(wantIDs) != 25_000 {
 		t.Fatalf("undisturbed: %+v, %d ids", want, len(wantIDs))
 	}
 	rng := rand.New(rand.NewPCG(1, 2))
 	for round := range 8 {
-		cfg, w, j := testConfig(cfg.Path)
+		cfg, w, j := testConfig(t, cfg.Path)
 		var got Report
 		runs := 0
 		for done := false; !done; runs++ {
@@ -274,7 +255,7 @@ func TestInterruptedImportGoesOn(t *testing.T) {
 }
 
 func TestCancelledImportStopsBehindABatch(t *testing.T) {
-	cfg, w, j := testConfig(writeFile(t, "access.log", manyLines(12_000)))
+	cfg, w, j := testConfig(t, writeFile(t, "access.log", manyLines(12_000)))
 	ctx, cancel := context.WithCancel(context.Background())
 	w.fail = func(int) (bool, error) { cancel(); return true, nil } // while the batch is under way
 	r, err := Import(ctx, cfg)
@@ -290,13 +271,13 @@ func TestCancelledImportStopsBehindABatch(t *testing.T) {
 	if !r.Resumed || r.Interrupted != 30*time.Hour || r.Events != 12_000 || len(w.records) != 12_000 {
 		t.Errorf("resumed: %+v with %d records", r, len(w.records))
 	}
-	if len(j.imports) != 1 {
-		t.Errorf("got %d imports, want 1", len(j.imports))
+	if imports, err := j.Imports(context.Background()); err != nil || len(imports) != 1 || imports[0].Finished.IsZero() {
+		t.Errorf("got imports %+v, %v; want one, finished", imports, err)
 	}
 }
 
 func TestResumeWithOtherOptionsIsRefused(t *testing.T) {
-	cfg, w, _ := testConfig(writeFile(t, "access.log", manyLines(12_000)))
+	cfg, w, _ := testConfig(t, writeFile(t, "access.log", manyLines(12_000)))
 	w.fail = func(call int) (bool, error) { return true, map[bool]error{true: kafka.MessageSizeTooLarge}[call == 2] }
 	if _, err := Import(context.Background(), cfg); err == nil {
 		t.Fatal("want an error")
@@ -305,15 +286,15 @@ func TestResumeWithOtherOptionsIsRefused(t *testing.T) {
 	if _, err := Import(context.Background(), cfg); !errors.Is(err, ErrOptions) {
 		t.Errorf("got %v, want ErrOptions", err)
 	}
-	cfg.Again, w.records = true, nil
-	if r := mustImport(t, cfg); r.Events != 12_000 || len(w.records) != 12_000 {
-		t.Errorf("afresh: %+v", r)
+	cfg.Account, w.fail = "acct", nil
+	if r := mustImport(t, cfg); r.Events != 12_000 || len(idSet(w.records)) != 12_000 {
+		t.Errorf("resumed: %+v", r)
 	}
 }
 
 func TestFileThatChangesIsNotFinished(t *testing.T) {
 	text := manyLines(12_000)
-	cfg, w, j := testConfig(writeFile(t, "access.log", text))
+	cfg, w, j := testConfig(t, writeFile(t, "access.log", text))
 	w.fail = func(call int) (bool, error) {
 		if call == 1 {
 			// Same length, another byte near the end.
@@ -327,10 +308,8 @@ func TestFileThatChangesIsNotFinished(t *testing.T) {
 	if _, err := Import(context.Background(), cfg); !errors.Is(err, ErrChanged) {
 		t.Fatalf("got %v, want ErrChanged", err)
 	}
-	for _, imp := range j.imports {
-		if !imp.Finished.IsZero() {
-			t.Error("the import of a changed file was finished")
-		}
+	if imports, err := j.Imports(context.Background()); err != nil || len(imports) != 1 || !imports[0].Finished.IsZero() {
+		t.Errorf("got imports %+v, %v; want one, not finished", imports, err)
 	}
 }
 
@@ -338,7 +317,7 @@ func TestLinesAreBounded(t *testing.T) {
 	good := fmt.Sprintf(testLine, 1, 1, 1)
 	long := strings.Repeat("x", maxLine+1)
 	quoted := `{"specversion":"1.0","id":"1","source":"s","type":"x","subject":"a","data":"` + strings.Repeat("y", maxEvent) + `"}`
-	cfg, w, _ := testConfig(writeFile(t, "access.log", "\ufeff"+good+long+"\r\n"+strings.ReplaceAll(good, "\n", "\r\n")+quoted+"\n"+long[1:]+"\r\n"+long[1:]))
+	cfg, w, _ := testConfig(t, writeFile(t, "access.log", "\ufeff"+good+long+"\r\n"+strings.ReplaceAll(good, "\n", "\r\n")+quoted+"\n"+long[1:]+"\r\n"+long[1:]))
 	r := mustImport(t, cfg)
 	if want := map[string]int64{"line_too_long": 1, "malformed": 3}; r.Events != 2 || r.Lines != 6 || !maps.Equal(r.Skipped, want) {
 		t.Errorf("got %+v, want 2 events and %v", r, want)
@@ -346,7 +325,7 @@ func TestLinesAreBounded(t *testing.T) {
 	if d := decode(t, w.records[1]); d.Data.Endpoint != "/a/1" || d.ID == decode(t, w.records[0]).ID {
 		t.Errorf("line with CRLF: %+v", d)
 	}
-	cfg, _, _ = testConfig(cfg.Path)
+	cfg, _, _ = testConfig(t, cfg.Path)
 	cfg.Format = NDJSON
 	if r := mustImport(t, cfg); r.Skipped["event_too_large"] != 1 {
 		t.Errorf("got %+v, want one event too large", r)
@@ -359,24 +338,24 @@ func TestImportOptions(t *testing.T) {
 		"no account":   func(c *ImportConfig) { c.Account = "" },
 		"account from": func(c *ImportConfig) { c.AccountFrom = FromTenant },
 	} {
-		cfg, _, _ := testConfig(writeFile(t, "f", ""))
+		cfg, _, _ := testConfig(t, writeFile(t, "f", ""))
 		change(&cfg)
 		if _, err := Import(context.Background(), cfg); !errors.Is(err, ErrOptions) {
 			t.Errorf("%s: got %v, want ErrOptions", name, err)
 		}
 	}
-	cfg, _, _ := testConfig(filepath.Join(t.TempDir(), "absent"))
+	cfg, _, _ := testConfig(t, filepath.Join(t.TempDir(), "absent"))
 	if _, err := Import(context.Background(), cfg); !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("got %v, want ErrNotExist", err)
 	}
-	cfg, w, _ := testConfig(writeFile(t, "empty", ""))
+	cfg, w, _ := testConfig(t, writeFile(t, "empty", ""))
 	if r := mustImport(t, cfg); r.Lines != 0 || len(w.records) != 0 {
 		t.Errorf("empty file: %+v", r)
 	}
 }
 
 func TestProgress(t *testing.T) {
-	cfg, _, _ := testConfig(writeFile(t, "access.log", manyLines(12_000)))
+	cfg, _, _ := testConfig(t, writeFile(t, "access.log", manyLines(12_000)))
 	var last Progress
 	calls := 0
 	cfg.OnProgress = func(p Progress) {

@@ -15,7 +15,7 @@ import (
 const sharedData = "../../../shared/data/"
 
 func TestSharedAccessLog(t *testing.T) {
-	cfg, w, _ := testConfig(sharedData + "access-combined.log.gz")
+	cfg, w, _ := testConfig(t, sharedData+"access-combined.log.gz")
 	r := mustImport(t, cfg)
 	if r.Lines != 10_000 || r.Events != 10_000 || len(r.Skipped) != 0 {
 		t.Errorf("got %+v, want 10000 events of 10000 lines", r)
@@ -44,7 +44,7 @@ func TestSharedAccessLog(t *testing.T) {
 }
 
 func TestSharedOpenStack(t *testing.T) {
-	cfg, w, _ := testConfig(sharedData + "openstack-nova.log.gz")
+	cfg, w, _ := testConfig(t, sharedData+"openstack-nova.log.gz")
 	cfg.Format, cfg.Account, cfg.AccountFrom = OpenStack, "", FromTenant
 	r := mustImport(t, cfg)
 	if r.Lines != 2000 || r.Events != 928 || r.Skipped["no_request_id"] != 89 || r.Skipped["no_request"] != 983 {
@@ -79,7 +79,7 @@ func TestSharedOpenStack(t *testing.T) {
 }
 
 func TestSharedApacheErrors(t *testing.T) {
-	cfg, w, _ := testConfig(sharedData + "apache-error.log.gz")
+	cfg, w, _ := testConfig(t, sharedData+"apache-error.log.gz")
 	cfg.Format = ApacheError
 	r := mustImport(t, cfg)
 	if r.Lines != 2000 || r.Events != 595 || r.Skipped["level_notice"] != 1405 || len(r.Skipped) != 1 {
