@@ -3,6 +3,7 @@ package store
 import (
 	"context"
 	"database/sql/driver"
+	"errors"
 	"fmt"
 	"strings"
 )
@@ -70,7 +71,9 @@ func (b *bulk) prepare(ctx context.Context, conn driver.Conn) error {
 	if b.conn == conn {
 		return nil
 	}
-	b.conn = nil // a connection that was thrown away has closed its statements
+	if err := b.close(); err != nil {
+		return err
+	}
 	p, ok := conn.(driver.ConnPrepareContext)
 	if !ok {
 		return fmt.Errorf("the driver's %T cannot prepare", conn)
@@ -80,10 +83,20 @@ func (b *bulk) prepare(ctx context.Context, conn driver.Conn) error {
 		return err
 	}
 	if b.stOne, err = p.PrepareContext(ctx, b.one); err != nil {
-		return err
+		return errors.Join(err, b.stMany.Close())
 	}
 	b.conn = conn
 	return nil
+}
+
+// close finalizes the statements: SQLite keeps a connection that has some, and
+// with it the log, alive.
+func (b *bulk) close() error {
+	if b.conn == nil {
+		return nil
+	}
+	b.conn = nil
+	return errors.Join(b.stMany.Close(), b.stOne.Close())
 }
 
 func execStmt(ctx context.Context, st driver.Stmt, args []driver.NamedValue) error {
@@ -99,6 +112,8 @@ func execStmt(ctx context.Context, st driver.Stmt, args []driver.NamedValue) err
 type bulkStatements struct {
 	series, rollups *bulk
 }
+
+func (b *bulkStatements) close() error { return errors.Join(b.series.close(), b.rollups.close()) }
 
 // The rollup row's columns behind its key.
 const measureColumns = `count, quantity_units, quantity_nanos, value_count, value_units, value_nanos,

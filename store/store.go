@@ -85,12 +85,22 @@ func Open(ctx context.Context, url string, o Options) (*Store, error) {
 // Close waits for running calls and closes the database.
 func (s *Store) Close() error {
 	var errs []error
-	for _, db := range []*sql.DB{s.read, s.write} { // the writer last: it clears the log
-		if db != nil {
-			errs = append(errs, db.Close())
-		}
+	if s.read != nil {
+		errs = append(errs, s.read.Close())
+	}
+	if s.write != nil { // the last to close clears the log
+		errs = append(errs, s.closeStatements(), s.write.Close())
 	}
 	return errors.Join(errs...)
+}
+
+func (s *Store) closeStatements() error {
+	conn, err := s.write.Conn(context.Background())
+	if err != nil {
+		return nil // no connection, so none that has statements
+	}
+	defer conn.Close()
+	return conn.Raw(func(any) error { return s.bulk.close() })
 }
 
 // Secret is made once per installation; it seeds the dedupe hash.

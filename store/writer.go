@@ -15,6 +15,7 @@ import (
 // since the writer has one connection; other processes wait for BusyTimeout.
 type writeTx struct {
 	conn *sql.Conn
+	bulk *bulkStatements
 }
 
 // begin waits for the connection and the database's write lock.
@@ -26,7 +27,7 @@ func (s *Store) begin(ctx context.Context) (*writeTx, error) {
 	if err != nil {
 		return nil, engineError(err)
 	}
-	w := &writeTx{conn}
+	w := &writeTx{conn, &s.bulk}
 	if err := w.exec(ctx, "BEGIN IMMEDIATE"); err != nil {
 		w.rollback()
 		return nil, err
@@ -51,7 +52,7 @@ func (w *writeTx) rollback() {
 	_, err := w.conn.ExecContext(context.Background(), "ROLLBACK")
 	var e *sqlite.Error
 	if err != nil && !(errors.As(err, &e) && e.Code() == sqlite3.SQLITE_ERROR) { // "no transaction is active"
-		w.conn.Raw(func(any) error { return driver.ErrBadConn })
+		w.conn.Raw(func(any) error { return errors.Join(w.bulk.close(), driver.ErrBadConn) })
 	}
 	w.conn.Close()
 }
