@@ -60,6 +60,8 @@ var columnPaths = func() (paths [numColumns]string) {
 	return paths
 }()
 
+func columnCode(name []byte) uint8 { return uint8(columnOf(name)) }
+
 // columnOf finds the column of a name under data.
 func columnOf(name []byte) column {
 	switch string(name) {

@@ -16,6 +16,8 @@ type Decoder struct {
 	rest    []byte    // grows into Event.Rest
 	dims    []byte    // Event.Dimensions, where it had to be compacted
 	base64  []byte    // data_base64, decoded
+
+	attributes, fields keyOrder // of the envelope and of data
 }
 
 // Decode reads a CloudEvents 1.0 event in structured mode. What it could read
@@ -133,11 +135,15 @@ func (d *Decoder) object(ev *Event) {
 	s.pos++
 	base := len(s.names)
 	var seen columnSet
-	for name, more := s.member(true); more; name, more = s.member(false) {
+	for k := 0; ; k++ {
+		code, name, more := s.field(&d.fields, k, columnCode)
+		if !more {
+			break
+		}
 		start := s.pos
 		s.spaced = false
 		quoted := s.data[s.name.start:s.name.end]
-		c := columnOf(name)
+		c := column(code)
 		if !d.columns.has(c) {
 			s.names = append(s.names, name)
 			s.value(3)
@@ -235,7 +241,7 @@ func (d *Decoder) number(c column, ev *Event) (held bool) {
 			return false
 		}
 	case first == '-' || isDigit(first):
-		n = s.number()
+		s.number(&n)
 	default:
 		s.value(3)
 		err = ErrNotNumber

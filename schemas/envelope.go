@@ -24,6 +24,8 @@ const (
 
 var attributeNames = [numTexts]string{"specversion", "id", "source", "type", "time", "subject", "data_base64"}
 
+func attributeCode(name []byte) uint8 { return uint8(attributeOf(name)) }
+
 func attributeOf(name []byte) attribute {
 	switch string(name) {
 	case "specversion":
@@ -66,8 +68,12 @@ func (d *Decoder) envelope(env *envelope, ev *Event) {
 	}
 	s.pos++
 	var seen uint
-	for name, more := s.member(true); more; name, more = s.member(false) {
-		a := attributeOf(name)
+	for k := 0; ; k++ {
+		code, name, more := s.field(&d.attributes, k, attributeCode)
+		if !more {
+			break
+		}
+		a := attribute(code)
 		if a == otherAttr { // an extension
 			s.names = append(s.names, name)
 			s.value(2)

@@ -18,9 +18,9 @@ type number struct {
 var pow10 = [...]uint64{1, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10, 1e11, 1e12,
 	1e13, 1e14, 1e15, 1e16, 1e17, 1e18}
 
-// readNumber reads the number that b begins with, and says whether there is
-// one by the grammar of RFC 8259.
-func readNumber(b []byte) (n number, ok bool) {
+// read takes the number that b begins with into a zero n, and says whether there
+// is one by the grammar of RFC 8259.
+func (n *number) read(b []byte) bool {
 	i := 0
 	if len(b) > 0 && b[0] == '-' {
 		n.neg = true
@@ -33,7 +33,7 @@ func readNumber(b []byte) (n number, ok bool) {
 	}
 	digits := i - start
 	if digits == 0 || digits > 1 && b[start] == '0' {
-		return n, false
+		return false
 	}
 	if i < len(b) && b[i] == '.' {
 		i++
@@ -43,7 +43,7 @@ func readNumber(b []byte) (n number, ok bool) {
 			i++
 		}
 		if n.scale = i - point; n.scale == 0 {
-			return n, false
+			return false
 		}
 		digits += n.scale
 	}
@@ -59,19 +59,18 @@ func readNumber(b []byte) (n number, ok bool) {
 			i++
 		}
 		if i == exponent {
-			return n, false
+			return false
 		}
 	}
 	n.text = b[:i]
-	return n, true
+	return true
 }
 
 func isDigit(c byte) bool { return c-'0' <= 9 }
 
 // parseNumber reads a text that is a number and nothing else.
-func parseNumber(text []byte) (number, error) {
-	n, ok := readNumber(text)
-	if !ok || len(n.text) != len(text) {
+func parseNumber(text []byte) (n number, err error) {
+	if !n.read(text) || len(n.text) != len(text) {
 		return number{}, ErrNotNumber
 	}
 	return n, nil

@@ -179,7 +179,8 @@ func (s *scanner) value(depth int) {
 	case 'n':
 		s.literal("null")
 	default:
-		s.number()
+		var n number
+		s.number(&n)
 	}
 }
 
@@ -224,20 +225,18 @@ func (s *scanner) literal(word string) {
 	s.pos += len(word)
 }
 
-func (s *scanner) number() number {
-	n, ok := readNumber(s.data[s.pos:])
-	if !ok {
+func (s *scanner) number(n *number) {
+	if !n.read(s.data[s.pos:]) {
 		s.fail("want a JSON value")
 	}
 	s.pos += len(n.text)
-	return n
 }
 
 // str reads the string at pos, where a '"' stands: a view into the data, or
 // into text where there are escapes.
 func (s *scanner) str() []byte {
 	start := s.pos + 1
-	i := s.plain(start)
+	i := plain(s.data, start)
 	if i < len(s.data) && s.data[i] == '"' {
 		s.pos = i + 1
 		return s.data[start:i:i]
@@ -247,12 +246,12 @@ func (s *scanner) str() []byte {
 
 // plain is the first place from i on that ends a string's run of printable
 // ASCII: a quote, a backslash, a control character, a byte of UTF-8, the end.
-func (s *scanner) plain(i int) int {
+func plain(data []byte, i int) int {
 	const ones, tops = 0x0101010101010101, 0x8080808080808080
-	for i+8 <= len(s.data) {
+	for i+8 <= len(data) {
 		// Eight bytes at a time; the lowest bit that is set is exact, as a borrow
 		// only goes up from a byte that was found.
-		w := binary.LittleEndian.Uint64(s.data[i:])
+		w := binary.LittleEndian.Uint64(data[i:])
 		quote, back := w^(ones*'"'), w^(ones*'\\')
 		found := ((quote-ones)&^quote | (back-ones)&^back | (w-ones*0x20)&^w | w) & tops
 		if found != 0 {
@@ -260,8 +259,8 @@ func (s *scanner) plain(i int) int {
 		}
 		i += 8
 	}
-	for i < len(s.data) {
-		if c := s.data[i]; c == '"' || c == '\\' || c < 0x20 || c >= utf8.RuneSelf {
+	for i < len(data) {
+		if c := data[i]; c == '"' || c == '\\' || c < 0x20 || c >= utf8.RuneSelf {
 			break
 		}
 		i++
@@ -273,7 +272,7 @@ func (s *scanner) plain(i int) int {
 // UTF-8 without escapes stay views.
 func (s *scanner) escaped(start, i int) []byte {
 	from := -1 // of the string in text, once it is copied
-	for run := start; ; i = s.plain(i) {
+	for run := start; ; i = plain(s.data, i) {
 		s.pos = i
 		switch {
 		case i == len(s.data):
