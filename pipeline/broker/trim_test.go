@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/segmentio/kafka-go"
 
@@ -40,7 +41,8 @@ func TestTrim(t *testing.T) {
 	before := b.Bytes()
 
 	// A reader at the position goes on reading across the trim.
-	reader := kafka.NewReader(kafka.ReaderConfig{Brokers: k.Brokers, Topic: "usage", Partition: 1, MinBytes: 1, MaxBytes: 1 << 20})
+	reader := kafka.NewReader(kafka.ReaderConfig{Brokers: k.Brokers, Topic: "usage", Partition: 1,
+		MinBytes: 1, MaxBytes: 1 << 20, MaxWait: 100 * time.Millisecond})
 	defer reader.Close()
 	if err := reader.SetOffset(position); err != nil {
 		t.Fatal(err)

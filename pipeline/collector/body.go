@@ -1,0 +1,262 @@
+package collector
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"strings"
+	"sync"
+
+	"github.com/klauspost/compress/gzip"
+	"github.com/klauspost/compress/zstd"
+)
+
+// problem is why a request as a whole is refused.
+type problem struct {
+	status     int
+	field      string
+	message    string
+	retryAfter int // seconds; 0: none
+}
+
+func (p *problem) Error() string { return p.message }
+
+func refuse(status int, format string, args ...any) *problem {
+	return &problem{status: status, message: fmt.Sprintf(format, args...)}
+}
+
+func unavailable(retryAfter int, message string) *problem {
+	return &problem{status: http.StatusServiceUnavailable, message: message, retryAfter: retryAfter}
+}
+
+// form is what a content type lets a body be.
+type form uint8
+
+const (
+	oneEvent form = 1 << iota // a JSON object
+	batch                     // a JSON array of objects
+	lines                     // NDJSON
+)
+
+// formOf reads the Content-Type, parameters left out. None means JSON.
+func formOf(header http.Header) (form, *problem) {
+	kind, _, _ := strings.Cut(header.Get("Content-Type"), ";")
+	switch kind = strings.ToLower(strings.TrimSpace(kind)); kind {
+	case "", "application/json":
+		return oneEvent | batch, nil
+	case "application/cloudevents+json":
+		return oneEvent, nil
+	case "application/cloudevents-batch+json":
+		return batch, nil
+	case "application/x-ndjson":
+		return lines, nil
+	}
+	return 0, refuse(http.StatusUnsupportedMediaType, "content type %q is not taken; application/json, "+
+		"application/cloudevents+json, application/cloudevents-batch+json and (on /v1/events) application/x-ndjson are", kind)
+}
+
+// maxWindow bounds what one zstd body makes us hold; the levels 1 to 19 of the
+// zstd tool need no more.
+const maxWindow = 8 << 20
+
+var (
+	gzips = sync.Pool{New: func() any { return new(gzip.Reader) }}
+	zstds = sync.Pool{New: func() any {
+		d, err := zstd.NewReader(nil, zstd.WithDecoderConcurrency(1), zstd.WithDecoderLowmem(true),
+			zstd.WithDecoderMaxWindow(maxWindow))
+		if err != nil {
+			panic(err) // the options are constant
+		}
+		return d
+	}}
+)
+
+// decoded wraps a body in its decompressor; release gives that back.
+func decoded(encoding string, body io.Reader) (r io.Reader, release func(), p *problem) {
+	switch strings.ToLower(strings.TrimSpace(encoding)) {
+	case "", "identity":
+		return body, func() {}, nil
+	case "gzip":
+		z := gzips.Get().(*gzip.Reader)
+		if err := z.Reset(body); err != nil {
+			gzips.Put(z)
+			return nil, nil, readProblem(err)
+		}
+		return z, func() { gzips.Put(z) }, nil
+	case "zstd":
+		z := zstds.Get().(*zstd.Decoder)
+		if err := z.Reset(body); err != nil {
+			zstds.Put(z)
+			return nil, nil, readProblem(err)
+		}
+		return z, func() { z.Reset(nil); zstds.Put(z) }, nil
+	}
+	return nil, nil, refuse(http.StatusUnsupportedMediaType, "content encoding %q is not taken; gzip and zstd are", encoding)
+}
+
+// read takes in the whole body, decompressed, at most MaxBodyBytes of it, and
+// charges the request's load as the buffer grows.
+func (c *Collector) read(w http.ResponseWriter, r *http.Request, l *load) ([]byte, *problem) {
+	// What comes over the wire is limited too: a compressed body can be endless
+	// and still mean nothing.
+	wire := http.MaxBytesReader(w, r.Body, int64(c.cfg.MaxBodyBytes))
+	body, release, p := decoded(r.Header.Get("Content-Encoding"), wire)
+	if p != nil {
+		return nil, p
+	}
+	defer release()
+
+	var buf []byte
+	for {
+		if len(buf) == cap(buf) {
+			grown := c.grow(cap(buf), r.ContentLength)
+			if !l.budget.take(int64(grown - cap(buf))) {
+				return nil, unavailable(1, "too many bytes are in flight; try again")
+			}
+			l.bytes += int64(grown - cap(buf))
+			buf = append(make([]byte, 0, grown), buf...)
+		}
+		n, err := body.Read(buf[len(buf):cap(buf)])
+		buf = buf[:len(buf)+n]
+		if len(buf) > c.cfg.MaxBodyBytes {
+			return nil, tooLarge("a body", c.cfg.MaxBodyBytes)
+		}
+		if err == io.EOF {
+			return buf, nil
+		}
+		if err != nil {
+			return nil, readProblem(err)
+		}
+	}
+}
+
+// grow is the next size of a buffer. What the client announces is believed up to
+// 64 KiB; memory beyond that has to be earned by sending.
+func (c *Collector) grow(size int, announced int64) int {
+	const believed = 64 << 10
+	if size == 0 {
+		if announced < 0 {
+			announced = 4 << 10
+		}
+		return int(min(announced, believed, int64(c.cfg.MaxBodyBytes))) + 1
+	}
+	return min(2*size, c.cfg.MaxBodyBytes+1)
+}
+
+func tooLarge(what string, limit int) *problem {
+	return refuse(http.StatusRequestEntityTooLarge, "%s may have up to %d bytes after decompression", what, limit)
+}
+
+func readProblem(err error) *problem {
+	var limit *http.MaxBytesError
+	var network net.Error
+	switch {
+	case errors.As(err, &limit):
+		return refuse(http.StatusRequestEntityTooLarge, "a body may have up to %d bytes", limit.Limit)
+	case errors.Is(err, os.ErrDeadlineExceeded), errors.As(err, &network) && network.Timeout():
+		return refuse(http.StatusRequestTimeout, "the body came too slowly")
+	case errors.Is(err, zstd.ErrWindowSizeExceeded), errors.Is(err, zstd.ErrDecoderSizeExceeded):
+		return refuse(http.StatusRequestEntityTooLarge, "a zstd body may have a window of up to %d bytes", maxWindow)
+	case errors.Is(err, context.Canceled):
+		return refuse(http.StatusBadRequest, "the request was given up")
+	}
+	return refuse(http.StatusBadRequest, "the body cannot be read: %v", err)
+}
+
+// split cuts a body into its events. Each is checked on its own later; here only
+// what stands between them must be right.
+func (c *Collector) split(body []byte, allowed form) (events [][]byte, p *problem) {
+	body = bytes.Trim(body, " \t\r\n")
+	if len(body) == 0 {
+		return nil, refuse(http.StatusBadRequest, "the body is empty")
+	}
+	switch {
+	case allowed == lines:
+		for line := range bytes.SplitSeq(body, []byte{'\n'}) {
+			if line = bytes.Trim(line, " \t\r"); len(line) > 0 {
+				if events = append(events, line); len(events) > c.cfg.MaxEvents {
+					return nil, c.tooMany()
+				}
+			}
+		}
+		return events, nil
+	case body[0] == '[' && allowed&batch != 0:
+		return c.splitArray(body)
+	case body[0] == '[':
+		return nil, refuse(http.StatusBadRequest, "this content type takes one event, not an array")
+	case allowed&oneEvent == 0:
+		return nil, refuse(http.StatusBadRequest, "this content type takes an array of events")
+	}
+	return [][]byte{body}, nil
+}
+
+func (c *Collector) tooMany() *problem {
+	return refuse(http.StatusRequestEntityTooLarge, "a request may have up to %d events", c.cfg.MaxEvents)
+}
+
+// splitArray cuts at the commas of the outermost array. Where the text is not
+// JSON the pieces are not either, and the decoder says so.
+func (c *Collector) splitArray(body []byte) (events [][]byte, p *problem) {
+	malformed := refuse(http.StatusBadRequest, "the body is not a JSON array")
+	depth, start := 0, 1
+	for i := 0; i < len(body); i++ {
+		switch body[i] {
+		case '"':
+			if i = endOfString(body, i+1); i < 0 {
+				return nil, malformed
+			}
+		case '{', '[':
+			depth++
+		case '}', ']':
+			if depth--; depth > 0 {
+				continue
+			}
+			if depth < 0 || body[i] == ']' != (i == len(body)-1) {
+				return nil, malformed
+			}
+		}
+		if depth == 0 || depth == 1 && body[i] == ',' {
+			event := bytes.Trim(body[start:i], " \t\r\n")
+			start = i + 1
+			if len(event) == 0 {
+				if depth == 0 && len(events) == 0 {
+					return nil, nil // []
+				}
+				return nil, malformed
+			}
+			if events = append(events, event); len(events) > c.cfg.MaxEvents {
+				return nil, c.tooMany()
+			}
+		}
+	}
+	if depth != 0 {
+		return nil, malformed
+	}
+	return events, nil
+}
+
+// endOfString is the place of the closing quote of a string whose content begins
+// at i, or -1.
+func endOfString(body []byte, i int) int {
+	for i < len(body) {
+		n := bytes.IndexByte(body[i:], '"')
+		if n < 0 {
+			return -1
+		}
+		quote := i + n
+		slashes := 0
+		for quote-slashes > i && body[quote-slashes-1] == '\\' {
+			slashes++
+		}
+		if slashes%2 == 0 {
+			return quote
+		}
+		i = quote + 1
+	}
+	return -1
+}

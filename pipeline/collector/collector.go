@@ -1,0 +1,148 @@
+package collector
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"sync"
+	"time"
+
+	"github.com/gorilla/mux"
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/segmentio/kafka-go"
+
+	"tallybook/pipeline/broker"
+	"tallybook/schemas"
+)
+
+// Config of a collector. Kafka and Partitions are required; zero values of the
+// rest take the default.
+type Config struct {
+	Kafka      *broker.Kafka
+	Partitions map[schemas.Topic]int // as Kafka.EnsureTopics answered
+	Rules      schemas.Rules         // default schemas.DefaultRules()
+
+	// Behind reports that what is in the log cannot be worked off: the embedded
+	// broker is full, or the workers are far behind. Requests then get 503.
+	Behind func() bool
+
+	MaxInFlight    int64         // bytes of bodies between first byte and acknowledgement; default 64 MiB
+	MaxBodyBytes   int           // of a batch, after decompression; default 32 MiB
+	MaxEventBytes  int           // of one event; default 1 MiB, at most that
+	MaxEvents      int           // of a request; default 10,000
+	ProduceTimeout time.Duration // from the whole body to every acknowledgement; default 10 s
+
+	Now     func() time.Time
+	Log     *slog.Logger
+	Metrics prometheus.Registerer // default: none
+}
+
+func (c *Config) fill() error {
+	if c.Kafka == nil {
+		return errors.New("the collector needs a Kafka")
+	}
+	for _, topic := range schemas.Topics {
+		if c.Partitions[topic] < 1 {
+			return fmt.Errorf("the collector needs the number of partitions of topic %s", topic)
+		}
+	}
+	if c.Rules == (schemas.Rules{}) {
+		c.Rules = schemas.DefaultRules()
+	}
+	if c.Behind == nil {
+		c.Behind = func() bool { return false }
+	}
+	c.MaxInFlight = cmp.Or(c.MaxInFlight, 64<<20)
+	c.MaxBodyBytes = cmp.Or(c.MaxBodyBytes, 32<<20)
+	c.MaxEventBytes = cmp.Or(c.MaxEventBytes, 1<<20)
+	c.MaxEvents = cmp.Or(c.MaxEvents, 10_000)
+	c.ProduceTimeout = cmp.Or(c.ProduceTimeout, 10*time.Second)
+	if c.MaxEventBytes > 1<<20 {
+		return fmt.Errorf("events of up to %d bytes: a record may have up to %d", c.MaxEventBytes, 1<<20)
+	}
+	if c.Now == nil {
+		c.Now = time.Now
+	}
+	if c.Log == nil {
+		c.Log = slog.Default()
+	}
+	return nil
+}
+
+// Collector takes events over HTTP and puts them into Kafka. Its handlers
+// produce only while Run runs.
+type Collector struct {
+	cfg      Config
+	lanes    map[schemas.Topic][]*lane
+	numbers  map[schemas.Topic][]int // 0, 1, …: what the partitioner chooses from
+	inFlight budget
+	stopped  chan struct{} // closed when Run ends
+	metrics  *metrics
+	decoders sync.Pool // of *decoder
+}
+
+// New checks the configuration and starts nothing.
+func New(cfg Config) (*Collector, error) {
+	if err := cfg.fill(); err != nil {
+		return nil, err
+	}
+	c := &Collector{cfg: cfg, stopped: make(chan struct{}),
+		lanes: map[schemas.Topic][]*lane{}, numbers: map[schemas.Topic][]int{}}
+	c.inFlight.max = cfg.MaxInFlight
+	c.decoders.New = func() any { return new(decoder) }
+	var err error
+	if c.metrics, err = newMetrics(cfg.Metrics, &c.inFlight); err != nil {
+		return nil, err
+	}
+	for topic, n := range cfg.Partitions {
+		for id := range n {
+			c.lanes[topic] = append(c.lanes[topic], newLane(schemas.Partition{Topic: topic, ID: int32(id)}))
+			c.numbers[topic] = append(c.numbers[topic], id)
+		}
+	}
+	return c, nil
+}
+
+// Run produces what the handlers bring until ctx ends. Shut the HTTP server down
+// first: a request that is still waiting then is answered 503. It runs once.
+func (c *Collector) Run(ctx context.Context) error {
+	defer close(c.stopped)
+	p := producer{client: c.cfg.Kafka.Client(), log: c.cfg.Log, metrics: c.metrics}
+	var running sync.WaitGroup
+	for _, lanes := range c.lanes {
+		for _, l := range lanes {
+			running.Go(func() { p.run(ctx, l) })
+		}
+	}
+	running.Wait()
+	return nil
+}
+
+// laneOf is the way to the partition that Java's client would choose.
+func (c *Collector) laneOf(e *event) *lane {
+	return c.lanes[e.topic][broker.Partitioner.Balance(kafka.Message{Key: e.key}, c.numbers[e.topic]...)]
+}
+
+// Routes registers the two endpoints.
+func (c *Collector) Routes(r *mux.Router) {
+	r.HandleFunc("/v1/events", c.results).Methods(http.MethodPost)
+	r.HandleFunc("/api/v1/events", c.allOrNothing).Methods(http.MethodPost)
+}
+
+// Server is an http.Server with the deadlines and limits that the collector
+// counts on: a body that comes too slowly ends in 408, and nobody holds a
+// connection or bytes in flight for longer than ReadTimeout.
+func Server(addr string, handler http.Handler) *http.Server {
+	return &http.Server{
+		Addr:              addr,
+		Handler:           handler,
+		ReadHeaderTimeout: 5 * time.Second,
+		ReadTimeout:       30 * time.Second,
+		WriteTimeout:      60 * time.Second,
+		IdleTimeout:       2 * time.Minute,
+		MaxHeaderBytes:    64 << 10,
+	}
+}

@@ -1,0 +1,57 @@
+// Package collector takes events over HTTP and puts them into Kafka.
+//
+//	POST /v1/events       202 {"results": [{"id", "status", "error", "field"}]}, in order
+//	POST /api/v1/events   204, or 400 application/problem+json and nothing is stored
+//
+// A 2xx says that every event it counts as accepted is on all replicas (acks=all;
+// on the embedded broker: written and synced). Nothing else does.
+//
+// # Bodies
+//
+// application/json (one event or an array), application/cloudevents+json (one),
+// application/cloudevents-batch+json (an array), and on /v1/events
+// application/x-ndjson (an event a line, empty lines left out). Parameters of the
+// content type are ignored; no content type means application/json; others are
+// 415. Content-Encoding gzip or zstd (window up to 8 MiB), else 415. Limits after
+// decompression: 1 MiB an event, 32 MiB and 10,000 events a request: 413. A body
+// that comes too slowly: 408, by the deadlines of Server.
+//
+// # Events
+//
+// Each event is decoded and validated as the worker will do it (package schemas),
+// with the time of receipt as the clock. Its type decides the topic; its account,
+// which is the key and decides the partition as Java's client does, is its
+// subject, else the header X-Account-ID. The record is the event as it came,
+// except that an event without time gets the time of receipt in front. The
+// record's timestamp is the time of receipt. There are no credentials yet: every
+// caller is an administrator and may name any account.
+//
+// # Refusals
+//
+// On /v1/events a bad event is "rejected" with error and field, and the others go
+// on. The whole request is refused (JSON {"error", "field"}) where the body
+// cannot be cut into events, where it holds a single event and that is bad
+// (400, or 413 for its size), and where no event has an account (400). An array
+// is cut at its commas: an event in it that is not JSON is rejected alone as long
+// as its quotes and brackets are in pairs.
+//
+// 503 with Retry-After: at once where the bytes in flight are at their limit, or
+// where Behind says that the log is full or the workers lag; after at most
+// ProduceTimeout where Kafka does not acknowledge; at once where it did not the
+// last time either and is not reached again. If Kafka took some events of a
+// request to /v1/events and not others, the answer is 202, and those others are
+// "rejected" with the error "not durable, send again".
+//
+// # Repeats
+//
+// A produce whose answer was lost is sent again, so a record may stand in the log
+// twice; an event that was answered "not durable" may stand there once, and the
+// caller sends it again. Both are repeats of the same (account, source, id),
+// which the worker counts once.
+//
+// # Batching
+//
+// Each partition has a lane with one produce on its way. What arrives meanwhile,
+// from any request, goes with the next one: batches grow with the load and a lone
+// event waits for no timer. (kafka.Writer waits out BatchTimeout for every batch.)
+package collector
