@@ -26,6 +26,7 @@ type values struct {
 	entries  int     // of the dictionary
 	dict     []byte  // the dictionary in PLAIN encoding
 	codes    []Code  // the dictionary's codes
+	picked   []Code  // the column's codes
 	ints     []int64 // DELTA_BINARY_PACKED, and the source of integer dictionaries
 	plain    []byte  // PLAIN, values of fixed width
 	text     []byte  // DELTA_LENGTH_BYTE_ARRAY
@@ -177,6 +178,9 @@ func (v *values) dictionaryOfInts(width, limit int) bool {
 		v.encoding = format.Plain
 		return true
 	}
+	if v.count > 8*probes && v.mostlyDistinct(limit) {
+		return false
+	}
 	v.seen.reset(min(limit, v.count))
 	v.indexes = resize(v.indexes, v.count)
 	last, at := int64(0), int32(-1)
@@ -197,6 +201,21 @@ func (v *values) dictionaryOfInts(width, limit int) bool {
 	return true
 }
 
+const probes = 1024
+
+// mostlyDistinct looks at a sample: of limit values that recur alike, about
+// probes²/2/limit of the sample would be repeats.
+func (v *values) mostlyDistinct(limit int) bool {
+	if limit == math.MaxInt {
+		return false
+	}
+	v.seen.reset(probes)
+	for i := range probes {
+		v.seen.add(uint64(v.ints[i*(v.count/probes)]), 0)
+	}
+	return probes-v.seen.len < probes*probes/4/limit
+}
+
 func (v *values) gatherDoubles(col []float64, index []int32) {
 	if col == nil {
 		v.nulls()
@@ -215,7 +234,7 @@ func (v *values) gatherDoubles(col []float64, index []int32) {
 		n += int(level)
 	}
 	v.ints, v.count = v.ints[:n], n
-	if v.dictionaryOfInts(8, v.count*3/8) {
+	if v.dictionaryOfInts(8, v.count/16) {
 		return
 	}
 	v.indexes, v.dict = v.indexes[:0], v.dict[:0]
@@ -264,7 +283,7 @@ func (v *values) gatherDecimals(col []schemas.Decimal, index []int32) {
 // gatherCodes maps the codes of Rows.Dict to those of the chunk's dictionary,
 // so that no string is hashed.
 func (v *values) gatherCodes(c *column, rows *Rows, col []Code, index []int32) {
-	if col == nil && !c.required {
+	if !c.required && allNull(col) {
 		v.nulls()
 		return
 	}
@@ -298,6 +317,17 @@ func (v *values) gatherCodes(c *column, rows *Rows, col []Code, index []int32) {
 	}
 }
 
+// allNull ends at the first value; a column without any, such as that of a
+// field that this traffic does not have, is read in order, which costs little.
+func allNull(col []Code) bool {
+	for _, code := range col {
+		if code != 0 {
+			return false
+		}
+	}
+	return true
+}
+
 // indexOf is the position of a code in the chunk's dictionary.
 func (v *values) indexOf(code Code) int32 {
 	mark := v.marks[code]
@@ -317,8 +347,8 @@ func (v *values) indexCodes(col []Code, index []int32) {
 		clear(v.indexes)
 		return
 	}
-	for i, r := range index {
-		v.indexes[i] = v.indexOf(col[r])
+	for i, code := range v.pick(col, index) {
+		v.indexes[i] = v.indexOf(code)
 	}
 }
 
@@ -326,8 +356,7 @@ func (v *values) indexOptionalCodes(col []Code, index []int32) {
 	v.indexes, v.levels = resize(v.indexes, len(index)), resize(v.levels, len(index))
 	v.marks[0] = uint64(v.stamp) << 32 // null has an index too, that the next value overwrites
 	n := 0
-	for i, r := range index {
-		code := col[r]
+	for i, code := range v.pick(col, index) {
 		v.indexes[n] = v.indexOf(code)
 		level := byte(0)
 		if code != 0 {
@@ -337,6 +366,16 @@ func (v *values) indexOptionalCodes(col []Code, index []int32) {
 		n += int(level)
 	}
 	v.indexes = v.indexes[:n]
+}
+
+// pick copies the codes into the order of the file, in a loop that does nothing
+// else: the rows lie anywhere, and so the processor can fetch many at a time.
+func (v *values) pick(col []Code, index []int32) []Code {
+	v.picked = resize(v.picked, len(index))
+	for i, r := range index {
+		v.picked[i] = col[r]
+	}
+	return v.picked
 }
 
 // resize is a slice of n elements in the place of s; what they hold is of no
