@@ -1,0 +1,23 @@
+// Package jobs is what runs on a schedule, and the two checks that people run
+// by hand as well.
+//
+//	rollups  builds day and month rows of windows that have closed
+//	verify   rollups = fold of the archive, number by number
+//	balance  the ledger joins without hole or overlap, and agrees with archive and errors
+//
+// A Job does its work in bounded batches and may be stopped and run again at
+// any moment: what it has done stays done, and doing it again changes nothing.
+// A Runner never lets a job overlap itself within its process. Leases, which
+// make that true over many machines, are not here yet: run one process with
+// jobs per store.
+//
+// Verify and Balance only read: the store through Views, the archive file by
+// file. They work on a stopped data folder and beside a running process. Verify
+// is the oracle of the workers' fold and shares no code with it; it recomputes
+// from archive rows in plain maps, a day at a time, and compares exactly.
+// Memory is bounded by the rollup rows of one day (about 300 bytes each) and
+// the row addresses of one day (1 bit per offset of the range it touches).
+//
+// Neither follows corrections beyond the sign of a row, nor retired files of a
+// compaction: both come with those features.
+package jobs

@@ -1,0 +1,137 @@
+package jobs
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"runtime/debug"
+	"sync"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/robfig/cron/v3"
+)
+
+// Job is a piece of work with a schedule, in cron's five fields or as
+// "@every 5m", in UTC. Run does it once, as of now; it may be cut off by ctx.
+type Job struct {
+	Name     string
+	Schedule string
+	Run      func(ctx context.Context, now time.Time, progress func(string)) error
+}
+
+var (
+	// ErrNoJob: there is no job of that name.
+	ErrNoJob = errors.New("no such job")
+	// ErrRunning: the job still runs from the time before.
+	ErrRunning = errors.New("the job is still running")
+)
+
+// RunnerConfig of a Runner. Jobs and Registry are required.
+type RunnerConfig struct {
+	Jobs     []Job
+	Registry prometheus.Registerer
+	Now      func() time.Time // nil: time.Now
+	Log      *slog.Logger     // nil: slog.Default()
+}
+
+// Runner runs jobs when they are due, and by name. No job overlaps itself.
+type Runner struct {
+	cfg     RunnerConfig
+	cron    *cron.Cron
+	byName  map[string]*runnable
+	runs    *prometheus.CounterVec
+	seconds *prometheus.GaugeVec
+	success *prometheus.GaugeVec
+}
+
+type runnable struct {
+	Job
+	running sync.Mutex
+}
+
+// NewRunner checks names and schedules; it starts nothing.
+func NewRunner(cfg RunnerConfig) (*Runner, error) {
+	if cfg.Now == nil {
+		cfg.Now = time.Now
+	}
+	if cfg.Log == nil {
+		cfg.Log = slog.Default()
+	}
+	r := &Runner{cfg: cfg, cron: cron.New(cron.WithLocation(time.UTC)), byName: make(map[string]*runnable),
+		runs: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "tallybook_job_runs_total",
+			Help: "Runs of a job by outcome: ok, error, skipped (it still ran)."}, []string{"job", "outcome"}),
+		seconds: prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "tallybook_job_last_run_seconds",
+			Help: "How long the last run of a job took."}, []string{"job"}),
+		success: prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "tallybook_job_last_success_timestamp_seconds",
+			Help: "When a job last ended well."}, []string{"job"}),
+	}
+	for _, job := range cfg.Jobs {
+		if r.byName[job.Name] != nil {
+			return nil, fmt.Errorf("two jobs are named %q", job.Name)
+		}
+		r.byName[job.Name] = &runnable{Job: job}
+		if _, err := cron.ParseStandard(job.Schedule); err != nil {
+			return nil, fmt.Errorf("schedule of job %s: %w", job.Name, err)
+		}
+	}
+	for _, c := range []prometheus.Collector{r.runs, r.seconds, r.success} {
+		if err := cfg.Registry.Register(c); err != nil {
+			return nil, fmt.Errorf("register job metrics: %w", err)
+		}
+	}
+	return r, nil
+}
+
+// Run runs the jobs on their schedules until ctx ends, and returns when the
+// last of them has returned. A job's error is logged and counted. Call it once.
+func (r *Runner) Run(ctx context.Context) error {
+	for _, job := range r.cfg.Jobs {
+		log := r.cfg.Log.With("job", job.Name)
+		_, err := r.cron.AddFunc(job.Schedule, func() {
+			err := r.RunOnce(ctx, job.Name, func(text string) { log.Debug("job progress", "text", text) })
+			if err != nil && ctx.Err() == nil {
+				log.Error("job", "err", err)
+			}
+		})
+		if err != nil {
+			return fmt.Errorf("schedule of job %s: %w", job.Name, err)
+		}
+	}
+	r.cron.Start()
+	<-ctx.Done()
+	<-r.cron.Stop().Done()
+	return nil
+}
+
+// RunOnce runs a job now. ErrRunning where it still runs.
+func (r *Runner) RunOnce(ctx context.Context, name string, progress func(string)) (err error) {
+	job := r.byName[name]
+	if job == nil {
+		return fmt.Errorf("%w: %q", ErrNoJob, name)
+	}
+	if !job.running.TryLock() {
+		r.runs.WithLabelValues(name, "skipped").Inc()
+		return fmt.Errorf("job %s: %w", name, ErrRunning)
+	}
+	defer job.running.Unlock()
+	began := r.cfg.Now()
+	defer func() {
+		if p := recover(); p != nil {
+			err = fmt.Errorf("job %s: panic: %v\n%s", name, p, debug.Stack())
+		}
+		ended, outcome := r.cfg.Now(), "ok"
+		if err != nil {
+			outcome = "error"
+		} else {
+			r.success.WithLabelValues(name).Set(float64(ended.UnixMilli()) / 1000)
+		}
+		r.runs.WithLabelValues(name, outcome).Inc()
+		r.seconds.WithLabelValues(name).Set(ended.Sub(began).Seconds())
+	}()
+	if err := job.Run(ctx, began, progress); err != nil {
+		return fmt.Errorf("job %s: %w", name, err)
+	}
+	return nil
+}

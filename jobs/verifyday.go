@@ -1,0 +1,130 @@
+package jobs
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"slices"
+
+	"tallybook/archive"
+	"tallybook/schemas"
+	"tallybook/store"
+)
+
+// readFile folds one file. A file that does not read, or is not what its row
+// says, is a difference and no error: what could be read of it stays folded,
+// and the numbers tell the rest.
+func (c *dayCheck) readFile(ctx context.Context, f *store.ArchiveFile) error {
+	var rows int64
+	err := withFile(f, func(name string) error {
+		if c.cfg.Hashes {
+			sum, err := hashFile(ctx, c.cfg.Archive, name)
+			if err != nil {
+				return err
+			}
+			if sum != f.SHA256 {
+				c.report(Difference{Kind: DiffDamaged, File: f.Name, Detail: fmt.Sprintf("its SHA-256 is %x, the store says %x", sum, f.SHA256)})
+			}
+		}
+		return c.cfg.Archive.Read(ctx, name, foldColumns[c.topic], func(r *archive.Rows) error {
+			rows += int64(r.Len())
+			return c.foldRows(f, r)
+		})
+	})
+	c.rows += rows
+	switch {
+	case errors.Is(err, errMoved), errors.Is(err, fs.ErrNotExist):
+		return err
+	case ctx.Err() != nil:
+		return ctx.Err()
+	case err != nil:
+		c.report(Difference{Kind: DiffDamaged, File: f.Name, Detail: err.Error()})
+	case rows != f.Rows:
+		c.report(Difference{Kind: DiffDamaged, File: f.Name, Detail: fmt.Sprintf("it has %d rows, the store says %d", rows, f.Rows)})
+	}
+	return nil
+}
+
+func (c *dayCheck) foldRows(f *store.ArchiveFile, rows *archive.Rows) error {
+	seen := c.seen[f.Partition]
+	if seen == nil {
+		seen = newAddresses()
+		c.seen[f.Partition] = seen
+	}
+	for i := range rows.Len() {
+		row := int32(0)
+		if len(rows.Row) > 0 {
+			row = rows.Row[i]
+		}
+		offset := rows.Offset[i]
+		if !seen.add(offset, row) {
+			c.report(Difference{Kind: DiffDuplicate, File: f.Name, Detail: fmt.Sprintf("%s/%d offset %d row %d is there twice",
+				f.Partition.Topic, f.Partition.ID, offset, row)})
+		}
+		if offset < f.First || offset > f.Last {
+			c.report(Difference{Kind: DiffDamaged, File: f.Name, Detail: fmt.Sprintf("it has offset %d, the store says %d to %d", offset, f.First, f.Last)})
+		}
+		if day := schemas.DayOf(rows.Time[i]); day != c.day {
+			c.report(Difference{Kind: DiffMisplaced, File: f.Name, Detail: fmt.Sprintf("the row at offset %d is of %s", offset, day)})
+			continue
+		}
+		x, err := foldRow(rows, i)
+		if err != nil {
+			return fmt.Errorf("row at offset %d: %w", offset, err)
+		}
+		if x.family == nil {
+			continue
+		}
+		dims := x.dims[:len(x.family.Dims)]
+		id := schemas.MakeSeriesID(x.family.Name, x.account, dims)
+		c.know(id, schemas.Series{ID: id, Account: x.account, Family: x.family.Name, Dims: dims})
+		if err := addSigned(&c.at(cell{schemas.HourOf(rows.Time[i]), id}).archive, &x); err != nil {
+			return fmt.Errorf("row at offset %d: %w", offset, err)
+		}
+	}
+	return nil
+}
+
+// compare reports the cells on which the sides differ, in order.
+func (c *dayCheck) compare() {
+	var differ []cell
+	for key, p := range c.pairs {
+		for _, m := range []*schemas.Measures{&p.rollup, &p.archive} {
+			if m.ValueCount == 0 { // no extremes without values
+				m.ValueMin, m.ValueMax = schemas.Decimal{}, schemas.Decimal{}
+			}
+		}
+		if p.rollup != p.archive {
+			differ = append(differ, key)
+		}
+	}
+	slices.SortFunc(differ, func(a, b cell) int {
+		x, y := c.series[a.series], c.series[b.series]
+		return cmp.Or(cmp.Compare(a.hour, b.hour), cmp.Compare(x.Account, y.Account),
+			cmp.Compare(x.Family, y.Family), slices.Compare(x.Dims, y.Dims))
+	})
+	for _, key := range differ {
+		p, s := c.pairs[key], c.series[key.series]
+		c.report(Difference{Kind: DiffRollup, Account: s.Account, Family: s.Family, Window: key.hour.Time(),
+			Dims: namedDims(s), Rollup: &p.rollup, Archive: &p.archive, Detail: describe(&p.rollup, &p.archive)})
+	}
+}
+
+// namedDims are a series' dimensions that have a value.
+func namedDims(s *schemas.Series) map[string]string {
+	family := schemas.FamilyByName(s.Family)
+	dims := make(map[string]string)
+	for i, value := range s.Dims {
+		if value == "" {
+			continue
+		}
+		name := fmt.Sprint(i)
+		if family != nil && i < len(family.Dims) {
+			name = family.Dims[i]
+		}
+		dims[name] = value
+	}
+	return dims
+}
