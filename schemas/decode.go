@@ -168,6 +168,10 @@ func (d *Decoder) object(ev *Event) {
 func (d *Decoder) column(c column, ev *Event) (held bool) {
 	s := &d.scan
 	switch first := s.peek(); {
+	case first == '"' && c < colStatus:
+		ev.Strings[c] = s.str()
+		ev.Present |= 1 << c
+		return true
 	case first == 'n':
 		s.literal("null")
 		return true
@@ -175,10 +179,6 @@ func (d *Decoder) column(c column, ev *Event) (held bool) {
 		return d.dimensions(ev)
 	case c >= colStatus:
 		return d.number(c, ev)
-	case first == '"':
-		ev.Strings[c] = s.str()
-		ev.Present |= 1 << c
-		return true
 	}
 	s.value(3)
 	ev.bad(columnPaths[c], "a string", WrongType)

@@ -5,11 +5,12 @@ import (
 )
 
 // number is the text of a JSON number, taken apart once. Where short holds its
-// value is ±mantissa × 10^-scale, which is so for up to 18 digits without an
-// exponent; others are read from the text again.
+// value is ±mantissa × 10^-scale, and whole its part before the point; this is
+// so for up to 18 digits without an exponent. Others are read from the text again.
 type number struct {
 	text     []byte
 	mantissa uint64
+	whole    uint64
 	scale    int
 	neg      bool
 	short    bool
@@ -18,20 +19,20 @@ type number struct {
 var pow10 = [...]uint64{1, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10, 1e11, 1e12,
 	1e13, 1e14, 1e15, 1e16, 1e17, 1e18}
 
-// read takes the number that b begins with into a zero n, and says whether there
-// is one by the grammar of RFC 8259.
+// read takes the number that b begins with, and says whether there is one by
+// the grammar of RFC 8259.
 func (n *number) read(b []byte) bool {
 	i := 0
-	if len(b) > 0 && b[0] == '-' {
-		n.neg = true
+	neg := len(b) > 0 && b[0] == '-'
+	if neg {
 		i = 1
 	}
-	start := i
+	start, mantissa := i, uint64(0)
 	for i < len(b) && isDigit(b[i]) {
-		n.mantissa = n.mantissa*10 + uint64(b[i]-'0')
+		mantissa = mantissa*10 + uint64(b[i]-'0')
 		i++
 	}
-	digits := i - start
+	digits, whole, scale := i-start, mantissa, 0
 	if digits == 0 || digits > 1 && b[start] == '0' {
 		return false
 	}
@@ -39,31 +40,38 @@ func (n *number) read(b []byte) bool {
 		i++
 		point := i
 		for i < len(b) && isDigit(b[i]) {
-			n.mantissa = n.mantissa*10 + uint64(b[i]-'0')
+			mantissa = mantissa*10 + uint64(b[i]-'0')
 			i++
 		}
-		if n.scale = i - point; n.scale == 0 {
+		if scale = i - point; scale == 0 {
 			return false
 		}
-		digits += n.scale
+		digits += scale
 	}
-	n.short = digits <= 18
+	short := digits <= 18
 	if i < len(b) && b[i]|0x20 == 'e' {
-		n.short = false
-		i++
-		if i < len(b) && (b[i] == '+' || b[i] == '-') {
-			i++
-		}
-		exponent := i
-		for i < len(b) && isDigit(b[i]) {
-			i++
-		}
-		if i == exponent {
+		short = false
+		if i = passExponent(b, i+1); i == 0 {
 			return false
 		}
 	}
-	n.text = b[:i]
+	*n = number{b[:i], mantissa, whole, scale, neg, short}
 	return true
+}
+
+// passExponent is the place behind the exponent whose 'e' ends before i, or 0.
+func passExponent(b []byte, i int) int {
+	if i < len(b) && (b[i] == '+' || b[i] == '-') {
+		i++
+	}
+	start := i
+	for i < len(b) && isDigit(b[i]) {
+		i++
+	}
+	if i == start {
+		return 0
+	}
+	return i
 }
 
 func isDigit(c byte) bool { return c-'0' <= 9 }
@@ -94,12 +102,9 @@ func (n *number) decimal() (d Decimal, exact bool, err error) {
 	switch {
 	case !n.short:
 		units, nanos, exact = n.long()
-	case n.scale == 0:
-		units, exact = n.mantissa, true
 	case n.scale <= 9:
-		p := pow10[n.scale]
-		units, exact = n.mantissa/p, true
-		nanos = n.mantissa % p * pow10[9-n.scale]
+		units, exact = n.whole, true
+		nanos = (n.mantissa - n.whole*pow10[n.scale]) * pow10[9-n.scale]
 	default:
 		p := pow10[n.scale-9]
 		q, r := n.mantissa/p, n.mantissa%p

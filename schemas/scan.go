@@ -235,27 +235,36 @@ func (s *scanner) number(n *number) {
 // str reads the string at pos, where a '"' stands: a view into the data, or
 // into text where there are escapes.
 func (s *scanner) str() []byte {
-	start := s.pos + 1
-	i := plain(s.data, start)
-	if i < len(s.data) && s.data[i] == '"' {
-		s.pos = i + 1
-		return s.data[start:i:i]
+	data, start := s.data, s.pos+1
+	i := start
+	for i+8 <= len(data) {
+		if special := specials(binary.LittleEndian.Uint64(data[i:])); special != 0 {
+			i += bits.TrailingZeros64(special) / 8
+			if data[i] == '"' {
+				s.pos = i + 1
+				return data[start:i:i]
+			}
+			break
+		}
+		i += 8
 	}
 	return s.escaped(start, i)
 }
 
-// plain is the first place from i on that ends a string's run of printable
-// ASCII: a quote, a backslash, a control character, a byte of UTF-8, the end.
-func plain(data []byte, i int) int {
+// specials has a bit set in the bytes of w that end a string's run of printable
+// ASCII: a quote, a backslash, a control character, a byte of UTF-8. The lowest
+// is exact, as a borrow only goes up from a byte that was found.
+func specials(w uint64) uint64 {
 	const ones, tops = 0x0101010101010101, 0x8080808080808080
+	quote, back := w^(ones*'"'), w^(ones*'\\')
+	return ((quote-ones)&^quote | (back-ones)&^back | (w-ones*0x20)&^w | w) & tops
+}
+
+// plain is the first special byte from i on, or the end.
+func plain(data []byte, i int) int {
 	for i+8 <= len(data) {
-		// Eight bytes at a time; the lowest bit that is set is exact, as a borrow
-		// only goes up from a byte that was found.
-		w := binary.LittleEndian.Uint64(data[i:])
-		quote, back := w^(ones*'"'), w^(ones*'\\')
-		found := ((quote-ones)&^quote | (back-ones)&^back | (w-ones*0x20)&^w | w) & tops
-		if found != 0 {
-			return i + bits.TrailingZeros64(found)/8
+		if special := specials(binary.LittleEndian.Uint64(data[i:])); special != 0 {
+			return i + bits.TrailingZeros64(special)/8
 		}
 		i += 8
 	}
@@ -272,7 +281,8 @@ func plain(data []byte, i int) int {
 // UTF-8 without escapes stay views.
 func (s *scanner) escaped(start, i int) []byte {
 	from := -1 // of the string in text, once it is copied
-	for run := start; ; i = plain(s.data, i) {
+	for run := start; ; {
+		i = plain(s.data, i)
 		s.pos = i
 		switch {
 		case i == len(s.data):
