@@ -107,38 +107,3 @@ func execStmt(ctx context.Context, st driver.Stmt, args []driver.NamedValue) err
 	_, err := e.ExecContext(ctx, args)
 	return err
 }
-
-// bulkStatements are those of a checkpoint.
-type bulkStatements struct {
-	series, rollups *bulk
-}
-
-func (b *bulkStatements) close() error { return errors.Join(b.series.close(), b.rollups.close()) }
-
-// The rollup row's columns behind its key.
-const measureColumns = `count, quantity_units, quantity_nanos, value_count, value_units, value_nanos,
-	value_min, value_max, bytes, amount_units, amount_nanos`
-
-// addMeasures adds an excluded row to the one that is there. An integer that
-// overflows becomes REAL, which a STRICT table refuses: never a wrong sum.
-const addMeasures = `
-	ON CONFLICT (window_start, account, series) DO UPDATE SET
-	count = count + excluded.count,
-	quantity_units = quantity_units + excluded.quantity_units + (quantity_nanos + excluded.quantity_nanos) / 1000000000,
-	quantity_nanos = (quantity_nanos + excluded.quantity_nanos) % 1000000000,
-	value_count = value_count + excluded.value_count,
-	value_units = value_units + excluded.value_units + (value_nanos + excluded.value_nanos) / 1000000000,
-	value_nanos = (value_nanos + excluded.value_nanos) % 1000000000,
-	value_min = min(coalesce(value_min, excluded.value_min), coalesce(excluded.value_min, value_min)),
-	value_max = max(coalesce(value_max, excluded.value_max), coalesce(excluded.value_max, value_max)),
-	bytes = bytes + excluded.bytes,
-	amount_units = amount_units + excluded.amount_units + (amount_nanos + excluded.amount_nanos) / 1000000000,
-	amount_nanos = (amount_nanos + excluded.amount_nanos) % 1000000000`
-
-func newBulkStatements() bulkStatements {
-	return bulkStatements{
-		series: newBulk(4, `INSERT INTO series (id, account, family, dims) VALUES `, ` ON CONFLICT DO NOTHING`),
-		rollups: newBulk(14, `INSERT INTO rollup_hours (window_start, account, series, `+measureColumns+`) VALUES `,
-			addMeasures),
-	}
-}

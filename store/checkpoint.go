@@ -104,7 +104,7 @@ func (s *Store) applyOne(ctx context.Context, w *writeTx, c *Checkpoint) (ids []
 		do   func() error
 	}{
 		{"series", func() (err error) { ids, err = s.insertSeries(ctx, w, c); return err }},
-		{"rollups", func() error { return s.addRollups(ctx, w, c) }},
+		{"rollups", func() error { return addRollups(ctx, w, c) }},
 		{"files", func() error { return insertFiles(ctx, w, c) }},
 		{"errors", func() error { return insertErrors(ctx, w, c) }},
 		{"ledger", func() error { return insertLedger(ctx, w, c) }},

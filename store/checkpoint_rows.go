@@ -24,7 +24,7 @@ func (s *Store) insertSeries(ctx context.Context, w *writeTx, c *Checkpoint) ([]
 	for i, series := range fresh {
 		ids[i] = series.ID
 	}
-	return ids, s.bulk.series.write(ctx, w, len(fresh), func(i int, args []driver.NamedValue) {
+	return ids, w.bulk.series.write(ctx, w, len(fresh), func(i int, args []driver.NamedValue) {
 		args[0].Value = fresh[i].ID[:]
 		args[1].Value = fresh[i].Account
 		args[2].Value = fresh[i].Family
@@ -34,15 +34,16 @@ func (s *Store) insertSeries(ctx context.Context, w *writeTx, c *Checkpoint) ([]
 
 // addRollups adds the deltas to their hours, in the order of the key, so that
 // each page is visited once, and marks what was built from those hours.
-func (s *Store) addRollups(ctx context.Context, w *writeTx, c *Checkpoint) error {
+func addRollups(ctx context.Context, w *writeTx, c *Checkpoint) error {
 	order := c.deltaOrder()
-	err := s.bulk.rollups.write(ctx, w, len(order), func(i int, args []driver.NamedValue) {
+	used := groupsOf(c.Deltas)
+	err := w.bulk.rollupsOf(used).write(ctx, w, len(order), func(i int, args []driver.NamedValue) {
 		d := &c.Deltas[order[i]]
 		series := &c.Series[d.Series]
 		args[0].Value = int64(d.Hour)
 		args[1].Value = series.Account
 		args[2].Value = series.ID[:]
-		bindMeasures(&d.Measures, args[3:])
+		bindMeasures(used, &d.Measures, args[3:])
 	})
 	if err != nil {
 		return err
@@ -68,17 +69,20 @@ func (c *Checkpoint) deltaOrder() []int32 {
 	for r, i := range bySeries {
 		rank[i] = int32(r)
 	}
-	order := make([]int32, len(c.Deltas))
-	for i := range order {
-		order[i] = int32(i)
+	type place struct {
+		key   uint64
+		delta int32
 	}
-	slices.SortFunc(order, func(a, b int32) int {
-		x, y := &c.Deltas[a], &c.Deltas[b]
-		if x.Hour != y.Hour {
-			return cmp.Compare(x.Hour, y.Hour)
-		}
-		return cmp.Compare(rank[x.Series], rank[y.Series])
-	})
+	places := make([]place, len(c.Deltas))
+	for i := range c.Deltas {
+		d := &c.Deltas[i] // the sign bit is turned, so that hours before 1970 come first
+		places[i] = place{uint64(uint32(d.Hour)^1<<31)<<32 | uint64(rank[d.Series]), int32(i)}
+	}
+	slices.SortFunc(places, func(a, b place) int { return cmp.Compare(a.key, b.key) })
+	order := make([]int32, len(places))
+	for i := range places {
+		order[i] = places[i].delta
+	}
 	return order
 }
 

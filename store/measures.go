@@ -1,30 +1,15 @@
 package store
 
 import (
-	"database/sql/driver"
 	"encoding/json"
 	"fmt"
 
 	"tallybook/schemas"
 )
 
-// bindMeasures fills the arguments of measureColumns.
-func bindMeasures(m *schemas.Measures, args []driver.NamedValue) {
-	args[0].Value = m.Count
-	args[1].Value = m.Quantity.Units
-	args[2].Value = int64(m.Quantity.Nanos)
-	args[3].Value = m.ValueCount
-	args[4].Value = m.ValueSum.Units
-	args[5].Value = int64(m.ValueSum.Nanos)
-	args[6].Value, args[7].Value = nil, nil
-	if m.ValueCount > 0 {
-		least, greatest := m.ValueMin.SortKey(), m.ValueMax.SortKey()
-		args[6].Value, args[7].Value = least[:], greatest[:]
-	}
-	args[8].Value = m.Bytes
-	args[9].Value = m.Amount.Units
-	args[10].Value = int64(m.Amount.Nanos)
-}
+// measureColumns are the rollup row's columns behind its key.
+const measureColumns = `count, quantity_units, quantity_nanos, value_count, value_units, value_nanos,
+	value_min, value_max, bytes, amount_units, amount_nanos`
 
 // scanRollup reads window_start, series, then measureColumns, then more.
 func scanRollup(row scanner, r *Rollup, more ...any) error {

@@ -52,8 +52,8 @@ type Store struct {
 	opts  Options
 	write *sql.DB // one connection; nil when read only
 	read  *sql.DB
-	bulk  bulkStatements
-	known *knownSet // of series and days that are committed
+	bulk  *bulkStatements // of the writer's connection
+	known *knownSet       // of series and days that are committed
 }
 
 // Open opens the database at url ("sqlite:///path/to/file.db" or a plain path),

@@ -27,7 +27,7 @@ func (s *Store) begin(ctx context.Context) (*writeTx, error) {
 	if err != nil {
 		return nil, engineError(err)
 	}
-	w := &writeTx{conn, &s.bulk}
+	w := &writeTx{conn, s.bulk}
 	if err := w.exec(ctx, "BEGIN IMMEDIATE"); err != nil {
 		w.rollback()
 		return nil, err

@@ -56,17 +56,17 @@ CREATE TABLE rollup_hours (
     window_start   INTEGER NOT NULL,
     account        TEXT    NOT NULL,
     series         BLOB    NOT NULL,
-    count          INTEGER NOT NULL,
-    quantity_units INTEGER NOT NULL,
-    quantity_nanos INTEGER NOT NULL,
-    value_count    INTEGER NOT NULL,
-    value_units    INTEGER NOT NULL,
-    value_nanos    INTEGER NOT NULL,
+    count          INTEGER NOT NULL DEFAULT 0,
+    quantity_units INTEGER NOT NULL DEFAULT 0,
+    quantity_nanos INTEGER NOT NULL DEFAULT 0,
+    value_count    INTEGER NOT NULL DEFAULT 0,
+    value_units    INTEGER NOT NULL DEFAULT 0,
+    value_nanos    INTEGER NOT NULL DEFAULT 0,
     value_min      BLOB, -- sort keys; null where no value was added
     value_max      BLOB,
-    bytes          INTEGER NOT NULL,
-    amount_units   INTEGER NOT NULL,
-    amount_nanos   INTEGER NOT NULL,
+    bytes          INTEGER NOT NULL DEFAULT 0,
+    amount_units   INTEGER NOT NULL DEFAULT 0,
+    amount_nanos   INTEGER NOT NULL DEFAULT 0,
     PRIMARY KEY (window_start, account, series)
 ) STRICT, WITHOUT ROWID;
 

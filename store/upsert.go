@@ -1,0 +1,138 @@
+package store
+
+import (
+	"database/sql/driver"
+	"errors"
+	"strings"
+
+	"tallybook/schemas"
+)
+
+// bulkStatements are those of a checkpoint. The rollup row has many columns and
+// most batches leave some at zero (nothing is rated, e-mails have no latency),
+// so there is a statement for each set of groups that was met: a column that is
+// not written costs nothing.
+type bulkStatements struct {
+	series  *bulk
+	rollups [allGroups + 1]*bulk
+}
+
+func newBulkStatements() *bulkStatements {
+	return &bulkStatements{
+		series: newBulk(4, `INSERT INTO series (id, account, family, dims) VALUES `, ` ON CONFLICT DO NOTHING`),
+	}
+}
+
+// close is for the connection that the statements were prepared on.
+func (b *bulkStatements) close() error {
+	errs := []error{b.series.close()}
+	for _, r := range b.rollups {
+		if r != nil {
+			errs = append(errs, r.close())
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// groups is a set of the groups of columns of a rollup row; count is in each.
+type groups uint8
+
+const (
+	withQuantity groups = 1 << iota
+	withValue
+	withBytes
+	withAmount
+	allGroups = withQuantity | withValue | withBytes | withAmount
+)
+
+// groupsOf are the groups that are not zero in some of the deltas.
+func groupsOf(deltas []Delta) (g groups) {
+	for i := range deltas {
+		m := &deltas[i].Measures
+		if !m.Quantity.IsZero() {
+			g |= withQuantity
+		}
+		if m.ValueCount != 0 || !m.ValueSum.IsZero() {
+			g |= withValue
+		}
+		if m.Bytes != 0 {
+			g |= withBytes
+		}
+		if !m.Amount.IsZero() {
+			g |= withAmount
+		}
+	}
+	return g
+}
+
+// rollupsOf is the upsert of hour rows with these groups. An integer that
+// overflows becomes REAL, which a STRICT table refuses: never a wrong sum.
+func (b *bulkStatements) rollupsOf(g groups) *bulk {
+	if b.rollups[g] != nil {
+		return b.rollups[g]
+	}
+	columns := []string{"window_start", "account", "series"}
+	var sets []string
+	set := func(column, expression string) {
+		columns = append(columns, column)
+		sets = append(sets, column+" = "+strings.ReplaceAll(strings.ReplaceAll(expression, "old.", "rollup_hours."), "new.", "excluded."))
+	}
+	integer := func(column string) { set(column, "old."+column+" + new."+column) }
+	decimal := func(name string) {
+		units, nanos := name+"_units", name+"_nanos"
+		set(units, "old."+units+" + new."+units+" + (old."+nanos+" + new."+nanos+") / 1000000000")
+		set(nanos, "(old."+nanos+" + new."+nanos+") % 1000000000")
+	}
+	integer("count")
+	if g&withQuantity != 0 {
+		decimal("quantity")
+	}
+	if g&withValue != 0 {
+		integer("value_count")
+		decimal("value")
+		set("value_min", "CASE WHEN old.value_min IS NULL OR new.value_min < old.value_min THEN new.value_min ELSE old.value_min END")
+		set("value_max", "CASE WHEN old.value_max IS NULL OR new.value_max > old.value_max THEN new.value_max ELSE old.value_max END")
+	}
+	if g&withBytes != 0 {
+		integer("bytes")
+	}
+	if g&withAmount != 0 {
+		decimal("amount")
+	}
+	b.rollups[g] = newBulk(len(columns), `INSERT INTO rollup_hours (`+strings.Join(columns, ", ")+`) VALUES `,
+		` ON CONFLICT (window_start, account, series) DO UPDATE SET `+strings.Join(sets, ", "))
+	return b.rollups[g]
+}
+
+// bindMeasures fills the arguments of rollupsOf(g) behind the key.
+func bindMeasures(g groups, m *schemas.Measures, args []driver.NamedValue) {
+	n := 0
+	integer := func(v int64) {
+		args[n].Value = v
+		n++
+	}
+	decimal := func(d schemas.Decimal) {
+		integer(d.Units)
+		integer(int64(d.Nanos))
+	}
+	integer(m.Count)
+	if g&withQuantity != 0 {
+		decimal(m.Quantity)
+	}
+	if g&withValue != 0 {
+		integer(m.ValueCount)
+		decimal(m.ValueSum)
+		args[n].Value, args[n+1].Value = nil, nil
+		if m.ValueCount > 0 {
+			least, greatest := m.ValueMin.SortKey(), m.ValueMax.SortKey()
+			args[n].Value, args[n+1].Value = least[:], greatest[:]
+		}
+		n += 2
+	}
+	if g&withBytes != 0 {
+		integer(m.Bytes)
+	}
+	if g&withAmount != 0 {
+		decimal(m.Amount)
+	}
+}
