@@ -39,18 +39,22 @@ type groups uint8
 
 const (
 	withQuantity groups = 1 << iota
+	withFraction        // of quantity, which is a whole number as a rule
 	withValue
 	withBytes
 	withAmount
-	allGroups = withQuantity | withValue | withBytes | withAmount
+	allGroups = withQuantity | withFraction | withValue | withBytes | withAmount
 )
 
 // groupsOf are the groups that are not zero in some of the deltas.
 func groupsOf(deltas []Delta) (g groups) {
 	for i := range deltas {
 		m := &deltas[i].Measures
-		if !m.Quantity.IsZero() {
+		if m.Quantity.Units != 0 {
 			g |= withQuantity
+		}
+		if m.Quantity.Nanos != 0 {
+			g |= withQuantity | withFraction
 		}
 		if m.ValueCount != 0 || !m.ValueSum.IsZero() {
 			g |= withValue
@@ -84,8 +88,11 @@ func (b *bulkStatements) rollupsOf(g groups) *bulk {
 		set(nanos, "(old."+nanos+" + new."+nanos+") % 1000000000")
 	}
 	integer("count")
-	if g&withQuantity != 0 {
+	switch {
+	case g&withFraction != 0:
 		decimal("quantity")
+	case g&withQuantity != 0:
+		integer("quantity_units")
 	}
 	if g&withValue != 0 {
 		integer("value_count")
@@ -116,8 +123,11 @@ func bindMeasures(g groups, m *schemas.Measures, args []driver.NamedValue) {
 		integer(int64(d.Nanos))
 	}
 	integer(m.Count)
-	if g&withQuantity != 0 {
+	switch {
+	case g&withFraction != 0:
 		decimal(m.Quantity)
+	case g&withQuantity != 0:
+		integer(m.Quantity.Units)
 	}
 	if g&withValue != 0 {
 		integer(m.ValueCount)

@@ -1,0 +1,54 @@
+// Package store keeps what Tallybook decided, in SQL: positions and the ledger,
+// series and their rollups, the catalog of archive files, error rows, imports.
+// The engine is SQLite in pure Go; one database file, with its write-ahead log
+// (-wal) and index (-shm) beside it while it is open.
+//
+// # Tables
+//
+//	meta           key → value: the installation's secret
+//	topics         the number of partitions that was admitted
+//	positions      a partition's next offset, owner's epoch, log clock, hash of the last record
+//	ledger         what each checkpoint accounted for; checked by constraints
+//	series         id → account, family, dims (a JSON array in the family's order)
+//	rollup_hours   (hour, account, series) → measures: the only truth of totals
+//	rollup_days    built from the hours; same shape, window_start is the first hour
+//	rollup_months  built from days where they are built, else hours
+//	built_windows  which days and months are built, and which of them late hours made dirty
+//	topic_days     the days that files or rollups of a topic were written for
+//	archive_files  the files of the archive; live while retired_at is null
+//	errors         records that could not be processed
+//	imports        imported files by content hash
+//
+// Windows are whole hours since 1970, times µs since 1970, both UTC. A sum is
+// two integers, units + nanos/10⁹ with 0 ≤ nanos < 10⁹. The tables are STRICT,
+// so that an integer that overflows into a REAL is refused. Minimum and maximum
+// are schemas.Decimal sort keys. The window leads a rollup's key: live traffic
+// touches neighbouring pages, and a checkpoint costs the same however long the
+// history is. A question about one account goes from window to window.
+//
+// # Promises
+//
+// A checkpoint is applied whole or not at all, and at most once: its first
+// statement moves the position only from the offset and epoch that its owner
+// knew. Checkpoint commits a batch of them in one transaction, a savepoint each:
+// what one of them is refused for, or fenced by, does not touch the others.
+//
+// What a method wrote is durable when it returned nil: each commit is followed
+// by an fsync of the log (synchronous=FULL). When Checkpoint returns ErrUnknown,
+// all of the batch may be there or nothing; the same batch sent again finds out,
+// and is answered Applied in either case. Any other error: nothing is there. A
+// crash at any moment leaves the state of the last commit.
+//
+// A View is one state: positions, rollups and files read through it agree with
+// each other. Built days and months are used only while they agree with their
+// hours; a checkpoint that touches one marks it dirty in its own transaction.
+//
+// # Limits
+//
+// One writer at a time; another process that holds the write lock for longer
+// than BusyTimeout makes ErrBusy. Nothing here keeps two processes from owning
+// the same data folder: the epoch makes that safe, a lock of the caller's clear.
+// A View lasts ViewTimeout at most, since the log grows while one is open.
+//
+// The store does not retry, and starts no goroutine of its own.
+package store
