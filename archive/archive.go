@@ -185,3 +185,18 @@ func (a *Archive) OpenFile(ctx context.Context, name string) (File, error) {
 	}
 	return f, nil
 }
+
+// Hash is the SHA-256 and the size of a file as it is stored.
+func (a *Archive) Hash(ctx context.Context, name string) (sum [32]byte, size int64, err error) {
+	f, err := a.OpenFile(ctx, name)
+	if err != nil {
+		return sum, 0, err
+	}
+	defer f.Close()
+	hash := sha256.New()
+	if size, err = io.Copy(hash, io.NewSectionReader(f, 0, f.Size())); err != nil {
+		return sum, 0, fmt.Errorf("hash %s: %w", name, err)
+	}
+	hash.Sum(sum[:0])
+	return sum, size, nil
+}

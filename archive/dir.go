@@ -12,6 +12,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"syscall"
 )
 
 // Dir is a bucket in a folder of a POSIX file system that honours fsync. The
@@ -151,8 +152,8 @@ func (d *Dir) walk(ctx context.Context, folder, prefix string, fn func(name stri
 		return err
 	}
 	entries, err := fs.ReadDir(d.root.FS(), folder)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil // not yet there, or gone since its parent was read
+	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ENOTDIR) {
+		return nil // not yet there, gone since its parent was read, or a file
 	}
 	if err != nil {
 		return fmt.Errorf("list: %w", err)

@@ -2,6 +2,7 @@ package archive
 
 import (
 	"context"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
@@ -34,9 +35,13 @@ func (a *Archive) Read(ctx context.Context, name string, columns []string, fn fu
 		if err != nil {
 			return err
 		}
+		left := file.NumRows()
 		for _, group := range file.RowGroups() {
 			if err := ctx.Err(); err != nil {
 				return err
+			}
+			if left -= group.NumRows(); group.NumRows() < 0 || left < 0 {
+				return fmt.Errorf("%w: row groups hold more than %d rows", ErrDamaged, file.NumRows())
 			}
 			if err := r.readGroup(group); err != nil {
 				return err
@@ -45,12 +50,15 @@ func (a *Archive) Read(ctx context.Context, name string, columns []string, fn fu
 				return err
 			}
 		}
+		if left != 0 {
+			return fmt.Errorf("%w: %d of %d rows are missing", ErrDamaged, left, file.NumRows())
+		}
 		return nil
 	})
 }
 
-// errDamaged marks what a decoder found, or how it ended.
-var errDamaged = errors.New("damaged Parquet file")
+// ErrDamaged marks a file that is not what was written.
+var ErrDamaged = errors.New("damaged Parquet file")
 
 func (a *Archive) withFile(ctx context.Context, name string, use func(*parquet.File, schemas.Topic) error) error {
 	f, err := a.bucket.Open(ctx, name)
@@ -60,7 +68,7 @@ func (a *Archive) withFile(ctx context.Context, name string, use func(*parquet.F
 	defer f.Close()
 	file, err := openParquet(f)
 	if err != nil {
-		return fmt.Errorf("read %s: %w: %w", name, errDamaged, err)
+		return fmt.Errorf("read %s: %w: %w", name, ErrDamaged, err)
 	}
 	dataset, _ := file.Lookup(keyDataset)
 	version, _ := file.Lookup(keyFormat)
@@ -75,6 +83,17 @@ func (a *Archive) withFile(ctx context.Context, name string, use func(*parquet.F
 
 func openParquet(f File) (file *parquet.File, err error) {
 	defer recoverDamage(&err)
+	// parquet-go would allocate whatever length the last bytes state.
+	var tail [8]byte
+	if f.Size() < int64(len(magic)+len(tail)) {
+		return nil, fmt.Errorf("%d bytes are no Parquet file", f.Size())
+	}
+	if _, err := f.ReadAt(tail[:], f.Size()-int64(len(tail))); err != nil {
+		return nil, err
+	}
+	if n := int64(binary.LittleEndian.Uint32(tail[:])); string(tail[4:]) != magic || n > f.Size()-int64(len(magic)+len(tail)) {
+		return nil, errors.New("it has no footer at its end: cut short, or never finished")
+	}
 	return parquet.OpenFile(f, f.Size(), parquet.SkipPageIndex(true), parquet.SkipBloomFilters(true),
 		parquet.OptimisticRead(true), parquet.ReadBufferSize(64<<10))
 }
@@ -83,7 +102,7 @@ func openParquet(f File) (file *parquet.File, err error) {
 // of the numbers in a file.
 func recoverDamage(err *error) {
 	if p := recover(); p != nil {
-		*err = fmt.Errorf("%w: %v", errDamaged, p)
+		*err = fmt.Errorf("%w: %v", ErrDamaged, p)
 	}
 }
 
@@ -116,10 +135,10 @@ func newReader(file *parquet.File, dataset schemas.Topic, names []string) (*read
 		}
 		leaf, ok := file.Schema().Lookup(name)
 		if !ok {
-			return nil, fmt.Errorf("%w: column %s is missing", errDamaged, name)
+			return nil, fmt.Errorf("%w: column %s is missing", ErrDamaged, name)
 		}
 		if have, want := leaf.Node.Type().Kind(), parquet.Kind(c.physical()); have != want || leaf.Node.Optional() == c.required {
-			return nil, fmt.Errorf("%w: column %s has another type", errDamaged, name)
+			return nil, fmt.Errorf("%w: column %s has another type", ErrDamaged, name)
 		}
 		r.columns = append(r.columns, readColumn{c, leaf.ColumnIndex})
 	}
@@ -131,7 +150,7 @@ func (r *reader) readGroup(group parquet.RowGroup) (err error) {
 	chunks := group.ColumnChunks()
 	for _, c := range r.columns {
 		if err := r.readColumn(c, chunks[c.leaf], int(group.NumRows())); err != nil {
-			return fmt.Errorf("%w: column %s: %w", errDamaged, c.name, err)
+			return fmt.Errorf("%w: column %s: %w", ErrDamaged, c.name, err)
 		}
 	}
 	return nil
