@@ -11,6 +11,10 @@ import (
 	"tallybook/store"
 )
 
+// maxValues bounds the values of one parameter, names that are grouped by too:
+// each costs work on every row, or a place in a statement.
+const maxValues = 500
+
 // meterParams are the parameters of a meter query, checked.
 type meterParams struct {
 	meter    schemas.Meter
@@ -49,6 +53,9 @@ func parseMeterParams(m schemas.Meter, values url.Values, now time.Time) (*meter
 // known refuses what no rule below reads, so that a misspelt filter is not
 // taken for none, and reads filterGroupBy[name].
 func (p *meterParams) known(name string, values []string) error {
+	if len(values) > maxValues {
+		return invalid(name, "%s is given %d times; at most %d are allowed", name, len(values), maxValues)
+	}
 	switch name {
 	case "subject", "groupBy", "clientId": // clientId: sent by the SDK for progress reports
 		return nil

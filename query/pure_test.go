@@ -2,10 +2,12 @@ package query
 
 import (
 	"errors"
+	"fmt"
 	"math"
 	"math/big"
 	"net/url"
 	"reflect"
+	"strings"
 	"testing"
 	"time"
 
@@ -95,7 +97,8 @@ func TestSummaryParams(t *testing.T) {
 		"filters=abc": "filters", "filters=a:b:c": "filters", "filters=": "filters", "filter=a:b,": "filter",
 		"foo=bar": "foo", "Limit=1": "Limit", "begin=not-a-date": "begin", "begin=": "begin", "begin=2019-05-01&begin=2019-05-02": "begin",
 		"end=2019-13-01T00:00:00Z": "end", "response_format=csv": "response_format", "response_format=": "response_format", "groupby=": "groupby",
-		"groupby=a,,b": "groupby",
+		"groupby=a,,b":             "groupby",
+		"groupby=" + manyNames(33): "groupby", "filters=" + strings.Repeat("k:v,", 500) + "k:v": "filters",
 	} {
 		values, err := url.ParseQuery(query)
 		if err != nil {
@@ -107,6 +110,14 @@ func TestSummaryParams(t *testing.T) {
 			t.Errorf("%s: got %v, want a 400 about %s", query, err, field)
 		}
 	}
+}
+
+func manyNames(n int) string {
+	var names []string
+	for i := range n {
+		names = append(names, fmt.Sprint("n", i))
+	}
+	return strings.Join(names, ",")
 }
 
 func TestTimeAttributes(t *testing.T) {

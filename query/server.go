@@ -82,6 +82,7 @@ func (q *Server) Routes(r *mux.Router) {
 	q.handle(r, "/api/v1/meters/{slug}/query", problemForm, q.queryMeter)
 	q.handle(r, "/v2/summary", messageForm, q.summary)
 	q.handle(r, "/v1/errors", plainForm, q.listErrors)
+	q.handle(r, "/schemas/{name:[a-z_]+}.json", plainForm, q.schema)
 	q.handle(r, "/healthz", plainForm, q.healthz)
 	q.handle(r, "/readyz", plainForm, q.readyz)
 	metrics := promhttp.HandlerFor(q.cfg.Registry, promhttp.HandlerOpts{})
@@ -137,7 +138,7 @@ func (q *Server) guard(fn handler, w http.ResponseWriter, r *http.Request) (err 
 
 func (q *Server) fail(out *answer, r *http.Request, form errorForm, err error) {
 	f, known := failureOf(err)
-	if !known {
+	if !known && r.Context().Err() == nil { // a caller that left is no news
 		q.cfg.Log.Error("query", "method", r.Method, "path", r.URL.Path, "err", err)
 	}
 	if out.status != 0 {

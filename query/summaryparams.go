@@ -9,6 +9,8 @@ import (
 	"time"
 )
 
+const maxGroupBy = 32 // names; each is a column of every row
+
 // summaryParams are the parameters of /v2/summary, checked.
 type summaryParams struct {
 	offset, limit int64
@@ -97,8 +99,11 @@ func (p *summaryParams) setGroupBy(values []string) error {
 			if name == "" {
 				return invalid("groupby", "groupby has an empty name")
 			}
-			if !slices.Contains(p.groupBy, name) {
-				p.groupBy = append(p.groupBy, name)
+			if slices.Contains(p.groupBy, name) {
+				continue
+			}
+			if p.groupBy = append(p.groupBy, name); len(p.groupBy) > maxGroupBy {
+				return invalid("groupby", "groupby has more than %d names", maxGroupBy)
 			}
 		}
 	}
@@ -112,7 +117,9 @@ func (p *summaryParams) setFilters(param string, values []string) error {
 			if !ok || strings.Contains(want, ":") {
 				return invalid(param, "%s: %q must be key:value with exactly one colon", param, item)
 			}
-			p.filters[key] = append(p.filters[key], want)
+			if p.filters[key] = append(p.filters[key], want); len(p.filters[key]) > maxValues {
+				return invalid(param, "%s has more than %d values of %q", param, maxValues, key)
+			}
 		}
 	}
 	return nil

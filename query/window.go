@@ -122,7 +122,7 @@ func wholeHours(zone *time.Location, from, to time.Time) error {
 		if end.IsZero() {
 			return nil
 		}
-		if !end.After(t) { // seen of Europe/Berlin in the 2040s: a bound that does not advance
+		if !end.After(t) { // Go 1.26 answers so on 31 December of leap years to come
 			t = t.Add(24 * time.Hour)
 			continue
 		}
