@@ -2,9 +2,13 @@ package worker
 
 import (
 	"context"
+	"database/sql"
+	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"log/slog"
+	"os"
 	"path/filepath"
 	"sync"
 	"testing"
@@ -131,7 +135,11 @@ func (r *rig) openStore() *store.Store {
 
 func (r *rig) start(tune ...func(*Config)) *process {
 	r.t.Helper()
-	s := r.openStore()
+	return r.startOn(r.openStore(), tune...)
+}
+
+func (r *rig) startOn(s *store.Store, tune ...func(*Config)) *process {
+	r.t.Helper()
 	cfg := Config{Brokers: r.kafka.Brokers, Client: r.kafka.Client(), Store: s, Archive: archive.New(r.bucket), Log: quiet(),
 		Interval: 10 * time.Millisecond, BatchEvents: 40, RetryMin: time.Millisecond, RetryMax: 20 * time.Millisecond,
 		FencedWait: time.Millisecond}
@@ -306,4 +314,36 @@ func (r *rig) readArchive(files []store.ArchiveFile) (counts map[string]int64, i
 		r.t.Errorf("committed file %s is not in place", name)
 	}
 	return counts, ids
+}
+
+// fillUp raises the account's quantities in the store to just below what 64
+// bits hold, as years of large events would.
+func (r *rig) fillUp(account string) {
+	r.t.Helper()
+	db, err := sql.Open("sqlite", filepath.Join(r.dir, "tallybook.db"))
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	defer db.Close()
+	if _, err := db.Exec(`UPDATE rollup_hours SET quantity_units = 9223372036854775807 - 1000 WHERE account = ?`, account); err != nil {
+		r.t.Fatal(err)
+	}
+}
+
+// copyStore copies a closed database.
+func copyStore(t *testing.T, from, to string) {
+	t.Helper()
+	for _, name := range []string{"tallybook.db", "tallybook.db-wal", "tallybook.db-shm"} {
+		b, err := os.ReadFile(filepath.Join(from, name))
+		if errors.Is(err, fs.ErrNotExist) {
+			os.Remove(filepath.Join(to, name))
+			continue
+		}
+		if err == nil {
+			err = os.WriteFile(filepath.Join(to, name), b, 0o644)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
 }
