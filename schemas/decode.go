@@ -227,6 +227,16 @@ func (d *Decoder) dimensions(ev *Event) (held bool) {
 // number reads a number, or a string that holds one, into c.
 func (d *Decoder) number(c column, ev *Event) (held bool) {
 	s := &d.scan
+	if c == colStatus || c == colBytes {
+		if v, ok := s.smallInteger(); ok { // what nearly all of them are
+			if c == colStatus {
+				ev.Status, ev.HasStatus = int32(v), true
+			} else {
+				ev.Bytes, ev.HasBytes = int64(v), true
+			}
+			return true
+		}
+	}
 	var n number
 	var err error
 	switch first := s.peek(); {

@@ -55,7 +55,7 @@ func (n *number) read(b []byte) bool {
 			return false
 		}
 	}
-	*n = number{b[:i], mantissa, whole, scale, neg, short}
+	n.text, n.mantissa, n.whole, n.scale, n.neg, n.short = b[:i], mantissa, whole, scale, neg, short
 	return true
 }
 

@@ -232,6 +232,24 @@ func (s *scanner) number(n *number) {
 	s.pos += len(n.text)
 }
 
+// smallInteger reads 1 to 9 digits with a ',' or '}' behind them, and nothing
+// else.
+func (s *scanner) smallInteger() (v uint32, ok bool) {
+	data, start := s.data, s.pos
+	for i := start; i < len(data); i++ {
+		c := data[i]
+		if !isDigit(c) {
+			if c != ',' && c != '}' || i == start || i > start+9 || i > start+1 && data[start] == '0' {
+				return 0, false
+			}
+			s.pos = i
+			return v, true
+		}
+		v = v*10 + uint32(c-'0')
+	}
+	return 0, false
+}
+
 // str reads the string at pos, where a '"' stands: a view into the data, or
 // into text where there are escapes.
 func (s *scanner) str() []byte {

@@ -17,9 +17,10 @@ func ParseTime(text []byte) (micros int64, ok bool) {
 		text[13] != ':' || text[16] != ':' {
 		return 0, false
 	}
-	century, year := twoDigits(text, 0), twoDigits(text, 2)
-	month, day := twoDigits(text, 5), twoDigits(text, 8)
-	hour, minute, second := twoDigits(text, 11), twoDigits(text, 14), twoDigits(text, 17)
+	t := (*[len(shape)]byte)(text)
+	century, year := twoDigits(t[0], t[1]), twoDigits(t[2], t[3])
+	month, day := twoDigits(t[5], t[6]), twoDigits(t[8], t[9])
+	hour, minute, second := twoDigits(t[11], t[12]), twoDigits(t[14], t[15]), twoDigits(t[17], t[18])
 	if century > 99 || year > 99 || month-1 > 11 || hour > 23 || minute > 59 || second > 59 {
 		return 0, false
 	}
@@ -43,13 +44,13 @@ func ParseTime(text []byte) (micros int64, ok bool) {
 	return micros, true
 }
 
-// twoDigits is over 99 where text has no two digits at i.
-func twoDigits(text []byte, i int) uint {
-	a, b := uint(text[i])-'0', uint(text[i+1])-'0'
-	if a > 9 || b > 9 {
+// twoDigits is over 99 where a and b are no digits.
+func twoDigits(a, b byte) uint {
+	tens, ones := uint(a)-'0', uint(b)-'0'
+	if tens > 9 || ones > 9 {
 		return 100
 	}
-	return a*10 + b
+	return tens*10 + ones
 }
 
 func leap(year uint) bool { return year%4 == 0 && (year%100 != 0 || year%400 == 0) }
@@ -59,13 +60,15 @@ func microFraction(text []byte) (micros int64, rest []byte, ok bool) {
 	if text[0] != '.' {
 		return 0, text, true
 	}
-	i, unit := 1, int64(100_000)
+	i, unit := 1, int64(1_000_000)
 	for i < len(text) && isDigit(text[i]) {
-		micros += int64(text[i]-'0') * unit
-		unit /= 10
+		if i <= 6 {
+			micros = micros*10 + int64(text[i]-'0')
+			unit /= 10
+		}
 		i++
 	}
-	return micros, text[i:], i > 1
+	return micros * unit, text[i:], i > 1
 }
 
 // zoneOffset reads "Z" or "+hh:mm" into seconds east of UTC.
@@ -76,7 +79,7 @@ func zoneOffset(text []byte) (seconds int64, ok bool) {
 	if len(text) != 6 || text[0] != '+' && text[0] != '-' || text[3] != ':' {
 		return 0, false
 	}
-	hour, minute := twoDigits(text, 1), twoDigits(text, 4)
+	hour, minute := twoDigits(text[1], text[2]), twoDigits(text[4], text[5])
 	if hour > 23 || minute > 59 {
 		return 0, false
 	}
