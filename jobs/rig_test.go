@@ -49,14 +49,14 @@ func micros(text string) int64 {
 
 // rig is an installation: a store in a file, an archive in memory.
 type rig struct {
-	t       *testing.T
+	t       testing.TB
 	path    string
 	store   *store.Store
 	bucket  *archive.Mem
 	archive *archive.Archive
 }
 
-func newRig(t *testing.T) *rig {
+func newRig(t testing.TB) *rig {
 	t.Helper()
 	r := &rig{t: t, path: filepath.Join(t.TempDir(), "store.db"), bucket: archive.NewMem()}
 	r.archive = archive.New(r.bucket)

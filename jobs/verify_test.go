@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"io/fs"
 	"strings"
@@ -281,4 +282,55 @@ func TestAddresses(t *testing.T) {
 			t.Errorf("%d/%d: got %v, want %v", c.offset, c.row, got, c.want)
 		}
 	}
+}
+
+// Beside a writer both checks see whole checkpoints only, whether a file is
+// published yet or not.
+func TestChecksBesideAWriter(t *testing.T) {
+	r := newRig(t)
+	r.fill()
+	stop, done := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(done)
+		for {
+			select {
+			case <-stop:
+				return
+			default:
+				r.fill()
+			}
+		}
+	}()
+	for range 8 {
+		if report := r.verify(); !report.OK() {
+			t.Errorf("verify: got\n%s", report)
+		}
+		if report := r.balance(); !report.OK() {
+			t.Errorf("balance: got\n%s", report)
+		}
+	}
+	close(stop)
+	<-done
+}
+
+func BenchmarkVerify(b *testing.B) {
+	const n = 100_000
+	events := make([]event, n)
+	for i := range events {
+		events[i] = event{kind: "api.request", account: fmt.Sprint("acct-", i%500), at: fmt.Sprintf("2026-01-01T%02d:00:00Z", i%24), status: 200,
+			latency: float64(i%1000) + 0.5, quantity: "1", bytes: 100, strings: map[schemas.Field]string{schemas.Endpoint: fmt.Sprint("/", i%20)},
+			dimensions: `{"region":"eu"}`, family: schemas.FamilyRequest, dims: []string{"", "", fmt.Sprint("/", i%20), "", "200", "eu"},
+			adds: schemas.Measures{Count: 1, Quantity: dec("1"), ValueCount: 1, Bytes: 100}}
+		v := dec(fmt.Sprint(events[i].latency))
+		events[i].adds.ValueSum, events[i].adds.ValueMin, events[i].adds.ValueMax = v, v, v
+	}
+	r := newRig(b)
+	r.write(usage0, events, nil, 0)
+	for b.Loop() {
+		report, err := Verify(b.Context(), VerifyConfig{Store: r.store, Archive: r.archive})
+		if err != nil || !report.OK() {
+			b.Fatal(report, err)
+		}
+	}
+	b.ReportMetric(n*float64(b.N)/b.Elapsed().Seconds(), "rows/s")
 }
