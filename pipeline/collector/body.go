@@ -2,6 +2,7 @@ package collector
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -83,7 +84,7 @@ func decoded(encoding string, body io.Reader) (r io.Reader, release func(), p *p
 		return body, func() {}, nil
 	case "gzip":
 		z := gzips.Get().(*gzip.Reader)
-		if err := z.Reset(body); err != nil {
+		if err := z.Reset(body); err != nil { // it reads the header
 			gzips.Put(z)
 			return nil, nil, readProblem(err)
 		}
@@ -104,8 +105,11 @@ func decoded(encoding string, body io.Reader) (r io.Reader, release func(), p *p
 func (c *Collector) read(w http.ResponseWriter, r *http.Request, l *load) ([]byte, *problem) {
 	// What comes over the wire is limited too: a compressed body can be endless
 	// and still mean nothing.
-	wire := http.MaxBytesReader(w, r.Body, int64(c.cfg.MaxBodyBytes))
+	wire := &wire{body: http.MaxBytesReader(w, r.Body, int64(c.cfg.MaxBodyBytes))}
 	body, release, p := decoded(r.Header.Get("Content-Encoding"), wire)
+	if p != nil && wire.err != nil {
+		p = readProblem(wire.err)
+	}
 	if p != nil {
 		return nil, p
 	}
@@ -130,15 +134,29 @@ func (c *Collector) read(w http.ResponseWriter, r *http.Request, l *load) ([]byt
 			return buf, nil
 		}
 		if err != nil {
-			return nil, readProblem(err)
+			return nil, readProblem(cmp.Or(wire.err, err))
 		}
 	}
 }
 
+// wire remembers why a body ended: decompressors tell it as "unexpected EOF".
+type wire struct {
+	body io.Reader
+	err  error
+}
+
+func (w *wire) Read(p []byte) (int, error) {
+	n, err := w.body.Read(p)
+	if err != nil && err != io.EOF {
+		w.err = err
+	}
+	return n, err
+}
+
 // grow is the next size of a buffer. What the client announces is believed up to
-// 64 KiB; memory beyond that has to be earned by sending.
+// 256 KiB; memory beyond that has to be earned by sending.
 func (c *Collector) grow(size int, announced int64) int {
-	const believed = 64 << 10
+	const believed = 256 << 10
 	if size == 0 {
 		if announced < 0 {
 			announced = 4 << 10

@@ -56,7 +56,7 @@ func (c *Config) fill() error {
 		c.Behind = func() bool { return false }
 	}
 	c.MaxInFlight = cmp.Or(c.MaxInFlight, 64<<20)
-	c.MaxBodyBytes = cmp.Or(c.MaxBodyBytes, 32<<20)
+	c.MaxBodyBytes = int(min(int64(cmp.Or(c.MaxBodyBytes, 32<<20)), c.MaxInFlight-1))
 	c.MaxEventBytes = cmp.Or(c.MaxEventBytes, 1<<20)
 	c.MaxEvents = cmp.Or(c.MaxEvents, 10_000)
 	c.ProduceTimeout = cmp.Or(c.ProduceTimeout, 10*time.Second)

@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"testing"
 	"time"
 
@@ -31,7 +32,7 @@ type setup struct {
 	dir       string
 }
 
-func newSetup(t testing.TB, cfg Config) *setup {
+func newSetup(t testing.TB, cfg Config, adjust ...func(*http.Server)) *setup {
 	t.Helper()
 	s := &setup{dir: t.TempDir(), registry: prometheus.NewRegistry()}
 	s.startBroker(t, "127.0.0.1:0")
@@ -40,7 +41,13 @@ func newSetup(t testing.TB, cfg Config) *setup {
 	if err != nil {
 		t.Fatal(err)
 	}
-	cfg.Kafka, cfg.Partitions, cfg.Log, cfg.Metrics = s.kafka, partitions, quiet, s.registry
+	if cfg.Kafka == nil {
+		cfg.Kafka = s.kafka
+	}
+	if cfg.Partitions == nil {
+		cfg.Partitions = partitions
+	}
+	cfg.Log, cfg.Metrics = quiet, s.registry
 	if s.collector, err = New(cfg); err != nil {
 		t.Fatal(err)
 	}
@@ -54,6 +61,9 @@ func newSetup(t testing.TB, cfg Config) *setup {
 	s.collector.Routes(router)
 	server := httptest.NewUnstartedServer(router)
 	server.Config = Server("", router)
+	for _, f := range adjust {
+		f(server.Config)
+	}
 	server.Start()
 	s.url = server.URL
 	t.Cleanup(func() {
@@ -140,4 +150,25 @@ func (s *setup) messages(t testing.TB, topic schemas.Topic) []kafka.Message {
 		conn.Close()
 	}
 	return all
+}
+
+// metric is the value of a counter or gauge with the given label values.
+func (s *setup) metric(t testing.TB, name string, labels ...string) float64 {
+	t.Helper()
+	families, err := s.registry.Gather()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, family := range families {
+		for _, m := range family.GetMetric() {
+			var have []string
+			for _, pair := range m.GetLabel() {
+				have = append(have, pair.GetValue())
+			}
+			if family.GetName() == name && slices.Equal(have, labels) {
+				return m.GetCounter().GetValue() + m.GetGauge().GetValue()
+			}
+		}
+	}
+	return 0
 }
