@@ -15,7 +15,7 @@ import (
 	"tallybook/schemas"
 )
 
-// stage puts rows into a bucket as a staged file and returns its name.
+// mustWrite puts rows into the bucket and returns the name of the file.
 func mustWrite(t testing.TB, a *Archive, rows *Rows, index []int32) string {
 	t.Helper()
 	const name = "usage/test.parquet"
@@ -40,7 +40,7 @@ func shuffled(n int) []int32 {
 // forShapes runs a test over every dataset, small and large, full and sparse.
 func forShapes(t *testing.T, test func(t *testing.T, rows *Rows, index []int32)) {
 	for _, dataset := range schemas.Topics {
-		for _, n := range []int{0, 1, 7, 1000, 40_000} {
+		for _, n := range []int{0, 1, 7, 500, maxPageRows + 100} {
 			for _, sparse := range []bool{false, true} {
 				t.Run(fmt.Sprintf("%s/%d/sparse=%t", dataset, n, sparse), func(t *testing.T) {
 					test(t, mixedRows(dataset, n, sparse), shuffled(n))

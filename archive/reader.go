@@ -44,7 +44,7 @@ func (a *Archive) Read(ctx context.Context, name string, columns []string, fn fu
 				return fmt.Errorf("%w: row groups hold more than %d rows", ErrDamaged, file.NumRows())
 			}
 			if err := r.readGroup(group); err != nil {
-				return err
+				return fmt.Errorf("%w: %w", ErrDamaged, err)
 			}
 			if err := fn(&r.rows); err != nil {
 				return err
@@ -60,41 +60,65 @@ func (a *Archive) Read(ctx context.Context, name string, columns []string, fn fu
 // ErrDamaged marks a file that is not what was written.
 var ErrDamaged = errors.New("damaged Parquet file")
 
+// source is a file as the decoder sees it. It keeps the first error of reading,
+// so that a disk or network that fails is not taken for a damaged file.
+type source struct {
+	File
+	failed error
+}
+
+func (s *source) ReadAt(b []byte, offset int64) (int, error) {
+	n, err := s.File.ReadAt(b, offset)
+	if err != nil && !errors.Is(err, io.EOF) && s.failed == nil {
+		s.failed = err
+	}
+	return n, err
+}
+
 func (a *Archive) withFile(ctx context.Context, name string, use func(*parquet.File, schemas.Topic) error) error {
 	f, err := a.bucket.Open(ctx, name)
 	if err != nil {
 		return fmt.Errorf("read %s: %w", name, err)
 	}
 	defer f.Close()
-	file, err := openParquet(f)
-	if err != nil {
-		return fmt.Errorf("read %s: %w: %w", name, ErrDamaged, err)
-	}
-	dataset, _ := file.Lookup(keyDataset)
-	version, _ := file.Lookup(keyFormat)
-	if columnsOf[schemas.Topic(dataset)] == nil || version != formatVersion {
-		return fmt.Errorf("read %s: not an archive file of this version (dataset %q, format %q)", name, dataset, version)
-	}
-	if err := use(file, schemas.Topic(dataset)); err != nil {
+	src := &source{File: f}
+	if err := useFile(src, use); err != nil {
+		if src.failed != nil {
+			err = src.failed
+		}
 		return fmt.Errorf("read %s: %w", name, err)
 	}
 	return nil
 }
 
-func openParquet(f File) (file *parquet.File, err error) {
+func useFile(src *source, use func(*parquet.File, schemas.Topic) error) error {
+	file, err := openParquet(src)
+	if err != nil {
+		return fmt.Errorf("%w: %w", ErrDamaged, err)
+	}
+	dataset, _ := file.Lookup(keyDataset)
+	version, _ := file.Lookup(keyFormat)
+	if columnsOf[schemas.Topic(dataset)] == nil || version != formatVersion {
+		return fmt.Errorf("not an archive file of this version (dataset %q, format %q)", dataset, version)
+	}
+	return use(file, schemas.Topic(dataset))
+}
+
+func openParquet(src *source) (file *parquet.File, err error) {
 	defer recoverDamage(&err)
 	// parquet-go would allocate whatever length the last bytes state.
 	var tail [8]byte
-	if f.Size() < int64(len(magic)+len(tail)) {
-		return nil, fmt.Errorf("%d bytes are no Parquet file", f.Size())
+	room := src.Size() - int64(len(magic)+len(tail))
+	if room < 0 {
+		return nil, fmt.Errorf("%d bytes are no Parquet file", src.Size())
 	}
-	if _, err := f.ReadAt(tail[:], f.Size()-int64(len(tail))); err != nil {
+	if _, err := src.ReadAt(tail[:], src.Size()-int64(len(tail))); err != nil {
 		return nil, err
 	}
-	if n := int64(binary.LittleEndian.Uint32(tail[:])); string(tail[4:]) != magic || n > f.Size()-int64(len(magic)+len(tail)) {
+	if string(tail[4:]) != magic || int64(binary.LittleEndian.Uint32(tail[:])) > room {
 		return nil, errors.New("it has no footer at its end: cut short, or never finished")
 	}
-	return parquet.OpenFile(f, f.Size(), parquet.SkipPageIndex(true), parquet.SkipBloomFilters(true),
+	return parquet.OpenFile(src, src.Size(), parquet.SkipPageIndex(true), parquet.SkipBloomFilters(true),
 		parquet.OptimisticRead(true), parquet.ReadBufferSize(64<<10))
 }
 
@@ -102,7 +126,7 @@ func openParquet(f File) (file *parquet.File, err error) {
 // of the numbers in a file.
 func recoverDamage(err *error) {
 	if p := recover(); p != nil {
-		*err = fmt.Errorf("%w: %v", ErrDamaged, p)
+		*err = fmt.Errorf("decode: %v", p)
 	}
 }
 
@@ -150,7 +174,7 @@ func (r *reader) readGroup(group parquet.RowGroup) (err error) {
 	chunks := group.ColumnChunks()
 	for _, c := range r.columns {
 		if err := r.readColumn(c, chunks[c.leaf], int(group.NumRows())); err != nil {
-			return fmt.Errorf("%w: column %s: %w", ErrDamaged, c.name, err)
+			return fmt.Errorf("column %s: %w", c.name, err)
 		}
 	}
 	return nil

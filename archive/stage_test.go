@@ -11,6 +11,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/parquet-go/parquet-go"
+
 	"tallybook/schemas"
 )
 
@@ -207,74 +209,129 @@ func TestReadRefuses(t *testing.T) {
 	}
 }
 
-// A file cut short anywhere, or with a changed byte in its pages, is an error
-// that names it; whatever else is changed never ends the process.
+// A file cut short anywhere, or with a changed byte in a page, is an error that
+// names it.
 func TestReadDamaged(t *testing.T) {
-	rows := mixedRows(schemas.Usage, 50, false)
-	var out bytes.Buffer
-	if err := NewWriter().Write(&out, rows, shuffled(50)); err != nil {
-		t.Fatal(err)
-	}
-	whole := out.Bytes()
-	read := func(b []byte) (string, error) {
-		m := NewMem()
-		mustPut(t, m, "usage/damaged.parquet", string(b))
-		return "usage/damaged.parquet", New(m).Read(context.Background(), "usage/damaged.parquet", Columns(schemas.Usage), func(*Rows) error { return nil })
-	}
-	if name, err := read(whole); err != nil {
-		t.Fatalf("%s: %v", name, err)
-	}
-	for n := 0; n < len(whole); n += 7 {
-		if name, err := read(whole[:n]); !errors.Is(err, ErrDamaged) || !strings.Contains(err.Error(), name) {
+	whole, read := damageable(t)
+	for n := 0; n < len(whole); n += 31 {
+		if err := read(whole[:n]); !errors.Is(err, ErrDamaged) || !strings.Contains(err.Error(), damagedName) {
 			t.Fatalf("cut at %d: got %v, want an error that names the file", n, err)
 		}
 	}
-	// A page's last bytes lie before the next page's header; the first page's
-	// header begins behind the magic.
-	noticed := 0
-	for i := range whole {
-		damaged := bytes.Clone(whole)
-		damaged[i] ^= 0x55
-		if _, err := read(damaged); err != nil {
-			noticed++
-		}
-	}
-	if noticed < len(whole)/2 {
-		t.Errorf("%d of %d changed bytes were noticed", noticed, len(whole))
-	}
-}
-
-// Large files have several row groups and pages, all of them read.
-func TestManyGroups(t *testing.T) {
-	const n = 2*maxGroupRows + 1000
-	rows := denseRows(n)
-	for i := range rows.Time {
-		if i%10_000 == 0 {
-			rows.Data.Append(bytes.Repeat([]byte("x"), 1<<20))
-		} else {
-			rows.Data.Append(nil)
-		}
-	}
-	a := New(NewMem())
-	d := ByDay(rows)[0]
-	name := mustWrite(t, a, rows, d.Index)
-	groups, done := 0, 0
-	err := a.Read(context.Background(), name, []string{"id", "account", "time", "data", "latency_ms"}, func(got *Rows) error {
-		groups++
-		for i := range got.Len() {
-			r := int(d.Index[done])
-			if !bytes.Equal(got.ID.At(i), rows.ID.At(r)) || got.Time[i] != rows.Time[r] || len(got.Data.At(i)) != len(rows.Data.At(r)) ||
-				got.String(got.Account[i]) != rows.String(rows.Account[r]) || got.LatencyMS[i] != rows.LatencyMS[r] {
-				t.Fatalf("row %d differs", done)
-			}
-			done++
-		}
-		return nil
-	})
+	file, err := parquet.OpenFile(bytes.NewReader(whole), int64(len(whole)))
 	if err != nil {
 		t.Fatal(err)
 	}
-	if done != n || groups < 3 {
-		t.Errorf("got %d rows in %d row groups, want %d in 3 or more", done, groups, n)
+	for _, group := range file.Metadata().RowGroups {
+		for _, chunk := range group.Columns {
+			m := &chunk.MetaData
+			ends := []int64{m.DataPageOffset + m.TotalCompressedSize}
+			if m.DictionaryPageOffset > 0 {
+				ends = []int64{m.DataPageOffset, m.DictionaryPageOffset + m.TotalCompressedSize}
+			}
+			for _, end := range ends {
+				damaged := bytes.Clone(whole)
+				damaged[end-1] ^= 0x10
+				if err := read(damaged); !errors.Is(err, ErrDamaged) || !strings.Contains(err.Error(), damagedName) {
+					t.Errorf("column %v, page that ends at %d: got %v", chunk.MetaData.PathInSchema, end, err)
+				}
+			}
+		}
+	}
+}
+
+// Whatever is changed, reading ends, with an error or without.
+func FuzzReadDamaged(f *testing.F) {
+	whole, read := damageable(f)
+	for at := 0; at < len(whole); at += 97 {
+		f.Add(uint(at), byte(0x55))
+	}
+	f.Fuzz(func(t *testing.T, at uint, change byte) {
+		damaged := bytes.Clone(whole)
+		damaged[at%uint(len(whole))] ^= change
+		if err := read(damaged); err != nil && !strings.Contains(err.Error(), damagedName) {
+			t.Errorf("got %v, want an error that names the file", err)
+		}
+	})
+}
+
+const damagedName = "usage/damaged.parquet"
+
+// damageable is a sound file, and how to read it all.
+func damageable(t testing.TB) (whole []byte, read func([]byte) error) {
+	var out bytes.Buffer
+	if err := NewWriter().Write(&out, mixedRows(schemas.Usage, 50, false), shuffled(50)); err != nil {
+		t.Fatal(err)
+	}
+	read = func(b []byte) error {
+		m := NewMem()
+		if err := put(m, damagedName, string(b)); err != nil {
+			return err
+		}
+		return New(m).Read(context.Background(), damagedName, Columns(schemas.Usage), func(*Rows) error { return nil })
+	}
+	if err := read(out.Bytes()); err != nil {
+		t.Fatal(err)
+	}
+	return out.Bytes(), read
+}
+
+// A disk that fails is no damaged file.
+func TestReadFails(t *testing.T) {
+	m := NewMem()
+	name := mustWrite(t, New(m), denseRows(10), shuffled(10))
+	err := New(failingBucket{m}).Read(context.Background(), name, []string{"id"}, func(*Rows) error { return nil })
+	if !errors.Is(err, errFault) || errors.Is(err, ErrDamaged) {
+		t.Errorf("got %v, want %v", err, errFault)
+	}
+}
+
+type failingBucket struct{ Bucket }
+
+func (b failingBucket) Open(ctx context.Context, name string) (File, error) {
+	f, err := b.Bucket.Open(ctx, name)
+	return failingFile{f}, err
+}
+
+// failingFile answers near its end, where the footer is, and fails elsewhere.
+type failingFile struct{ File }
+
+func (f failingFile) ReadAt(b []byte, offset int64) (int, error) {
+	if offset > 4 && offset < f.Size()/2 {
+		return 0, errFault
+	}
+	return f.File.ReadAt(b, offset)
+}
+
+// Large files have several row groups and pages, all of them read: a group ends
+// with its rows, or with its bytes of long texts.
+func TestManyGroups(t *testing.T) {
+	for _, test := range []struct{ rows, text int }{{maxGroupRows + 1000, 0}, {10_000, maxGroupText * 3 / 2}} {
+		rows := denseRows(test.rows)
+		for i := range rows.Time {
+			rows.Data.Append(bytes.Repeat([]byte("x"), test.text/test.rows*(i%3)))
+		}
+		a := New(NewMem())
+		d := ByDay(rows)[0]
+		name := mustWrite(t, a, rows, d.Index)
+		groups, done := 0, 0
+		err := a.Read(context.Background(), name, []string{"id", "account", "time", "data", "latency_ms"}, func(got *Rows) error {
+			groups++
+			for i := range got.Len() {
+				r := int(d.Index[done])
+				if !bytes.Equal(got.ID.At(i), rows.ID.At(r)) || got.Time[i] != rows.Time[r] || len(got.Data.At(i)) != len(rows.Data.At(r)) ||
+					got.String(got.Account[i]) != rows.String(rows.Account[r]) || got.LatencyMS[i] != rows.LatencyMS[r] {
+					t.Fatalf("row %d differs", done)
+				}
+				done++
+			}
+			return nil
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if done != test.rows || groups != 2 {
+			t.Errorf("got %d rows in %d row groups, want %d in 2", done, groups, test.rows)
+		}
 	}
 }
