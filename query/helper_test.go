@@ -53,13 +53,13 @@ func hourAt(text string) schemas.Hour {
 }
 
 type fixture struct {
-	t      *testing.T
+	t      testing.TB
 	store  *store.Store
 	server *Server
 	router *mux.Router
 }
 
-func newFixture(t *testing.T) *fixture {
+func newFixture(t testing.TB) *fixture {
 	t.Helper()
 	st, err := store.Open(t.Context(), filepath.Join(t.TempDir(), "store.db"), store.Options{Now: func() time.Time { return testNow }})
 	if err != nil {
