@@ -121,3 +121,49 @@ func benchApply(b *testing.B, s *Store, c *Checkpoint, pos Position) Position {
 	}
 	return c.To
 }
+
+// BenchmarkRollups reads a day of 24 × 50,000 rows: of one account in 500, and
+// of all, from hours and from the built day.
+func BenchmarkRollups(b *testing.B) {
+	s, err := Open(context.Background(), filepath.Join(b.TempDir(), "store.db"), Options{})
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer s.Close()
+	pos, err := s.TakeOver(context.Background(), schemas.Partition{Topic: schemas.Usage}, 0)
+	if err != nil {
+		b.Fatal(err)
+	}
+	c := benchBatch()
+	for h := range schemas.Hour(24) {
+		for i := range c.Deltas {
+			c.Deltas[i].Hour = schemas.Day(20_000).Hour() + h
+		}
+		pos = benchApply(b, s, c, pos)
+	}
+	read := func(res Resolution, accounts ...string) func(b *testing.B) {
+		return func(b *testing.B) {
+			rows := 0
+			for range b.N {
+				q := RollupQuery{Family: schemas.FamilyRequest, From: schemas.Day(20_000).Hour(), To: schemas.Day(20_001).Hour(),
+					Accounts: accounts, Resolution: res}
+				err := s.View(context.Background(), func(v *View) error {
+					return v.Rollups(q, func(*Rollup) error { rows++; return nil })
+				})
+				if err != nil {
+					b.Fatal(err)
+				}
+			}
+			b.ReportMetric(float64(rows)/b.Elapsed().Seconds(), "rows/s")
+			b.ReportMetric(float64(rows)/float64(b.N), "rows")
+		}
+	}
+	b.Run("account/hours", read(Hourly, "account-0007"))
+	start := time.Now()
+	if err := s.BuildRollups(context.Background(), Daily, 20_000); err != nil {
+		b.Fatal(err)
+	}
+	b.Logf("the day of 1,200,000 hour rows was built in %v", time.Since(start))
+	b.Run("account/day", read(Daily, "account-0007"))
+	b.Run("all/day", read(Daily))
+}

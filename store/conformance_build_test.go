@@ -144,7 +144,7 @@ func testBuildChunks(t *testing.T, s *Store) {
 func testBuildBesideCheckpoints(t *testing.T, s *Store) {
 	from, to := day0.Hour(), (day0 + 31).Hour()
 	o := takeOver(t, s, usage0)
-	all := randomRows(newRand(), 5000, from, to)
+	all := randomRows(newRand(), 1500, from, to)
 	o.apply(o.next(1, all...))
 	done := make(chan error, 1)
 	stop := make(chan struct{})
@@ -167,7 +167,7 @@ func testBuildBesideCheckpoints(t *testing.T, s *Store) {
 		}
 	}()
 	rnd := rand.New(rand.NewPCG(3, 4))
-	for range 60 {
+	for range 20 {
 		late := randomRows(rnd, 20, from, from+72)
 		o.apply(o.next(1, late...))
 		all = append(all, late...)

@@ -6,7 +6,6 @@ import (
 	"math"
 	"reflect"
 	"testing"
-	"time"
 
 	"tallybook/schemas"
 )
@@ -281,19 +280,5 @@ func testErrors(t *testing.T, s *Store) {
 	counts := viewed(t, s, func(v *View) (map[schemas.Partition]int64, error) { return v.ErrorCounts() })
 	if want := map[schemas.Partition]int64{usage0: 52, usage1: 1}; !reflect.DeepEqual(counts, want) {
 		t.Errorf("counts: got %v, want %v", counts, want)
-	}
-}
-
-// TestViewDeadline: a view that lasts too long fails instead of going on.
-func TestViewDeadline(t *testing.T) {
-	s := openNew(t)
-	s.opts.ViewTimeout = time.Nanosecond
-	err := s.View(ctx, func(v *View) error {
-		<-v.ctx.Done()
-		_, err := v.Positions()
-		return err
-	})
-	if err == nil {
-		t.Fatal("got no error of a view past its deadline")
 	}
 }

@@ -3,7 +3,7 @@ package store
 import "sync"
 
 // knownSeriesMax bounds the memory for ids of series that are known to be
-// committed: about 10 MB. Forgetting one costs an insert that does nothing.
+// committed: about 15 MB. Forgetting one costs an insert that does nothing.
 const knownSeriesMax = 400_000
 
 // knownSet remembers about half to all of max keys that are in the store for

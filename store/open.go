@@ -49,7 +49,7 @@ func (s *Store) open(ctx context.Context, path string) error {
 	}
 	// A reader never waits for the writer in WAL mode; query_only makes sure
 	// that it never becomes one.
-	dsn := s.dsn(path, "query_only(1)", "cache_size(-16384)")
+	dsn := s.dsn(path, "query_only(1)", "cache_size(-8192)")
 	var err error
 	if s.read, err = sql.Open("sqlite", dsn); err != nil {
 		return err
@@ -73,8 +73,8 @@ func makeFile(path string) error {
 // than SQLite's default of 1000 pages lets hot pages of many checkpoints be
 // copied into the database once.
 func (s *Store) openWriter(ctx context.Context, path string) error {
-	dsn := s.dsn(path, "page_size(8192)", "journal_mode(WAL)", "synchronous(FULL)", "foreign_keys(0)",
-		"temp_store(MEMORY)", "cache_size(-32768)", "wal_autocheckpoint(4000)", "journal_size_limit(67108864)")
+	dsn := s.dsn(path, "journal_mode(WAL)", "synchronous(FULL)", "foreign_keys(0)",
+		"temp_store(MEMORY)", "cache_size(-32768)", "wal_autocheckpoint(8000)", "journal_size_limit(67108864)")
 	var err error
 	if s.write, err = sql.Open("sqlite", dsn); err != nil {
 		return err

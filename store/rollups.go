@@ -51,6 +51,7 @@ func (v *View) Rollups(q RollupQuery, fn func(*Rollup) error) error {
 		return fmt.Errorf("plan rollups: %w", err)
 	}
 	r := &rollupReader{query: q, series: map[schemas.SeriesID]*seriesEntry{}, fn: fn}
+	r.rollup = newRollupScan(&r.account, &r.dims)
 	for _, seg := range segments {
 		if q.Accounts == nil {
 			err = v.scanWindows(seg, r)
@@ -101,27 +102,27 @@ type seriesEntry struct {
 }
 
 type rollupReader struct {
-	query  RollupQuery
-	series map[schemas.SeriesID]*seriesEntry
-	rollup Rollup
-	fn     func(*Rollup) error
+	query         RollupQuery
+	series        map[schemas.SeriesID]*seriesEntry
+	rollup        *rollupScan
+	account, dims sql.RawBytes // copied for new series only
+	fn            func(*Rollup) error
 }
 
 func (r *rollupReader) row(rows *sql.Rows) error {
-	var account, dims sql.RawBytes // copied for new series only
-	if err := scanRollup(rows, &r.rollup, &account, &dims); err != nil {
+	if err := r.rollup.scan(rows); err != nil {
 		return err
 	}
 	e := r.series[r.rollup.Series.ID]
 	if e == nil {
-		parsed, err := parseDims(string(dims))
+		parsed, err := parseDims(r.dims)
 		if err != nil {
 			return err
 		}
 		if len(r.series) >= seriesCacheMax {
 			clear(r.series)
 		}
-		e = &seriesEntry{account: string(account), dims: parsed, wanted: r.wants(parsed)}
+		e = &seriesEntry{account: string(r.account), dims: parsed, wanted: r.wants(parsed)}
 		r.series[r.rollup.Series.ID] = e
 	}
 	if !e.wanted {
@@ -130,7 +131,7 @@ func (r *rollupReader) row(rows *sql.Rows) error {
 	r.rollup.Series.Family = r.query.Family.Name
 	r.rollup.Series.Account = e.account
 	r.rollup.Series.Dims = e.dims
-	return r.fn(&r.rollup)
+	return r.fn(&r.rollup.Rollup)
 }
 
 // wants applies the filter. A dimension that the family got after the series
@@ -158,12 +159,14 @@ func (v *View) HourRollups(day schemas.Day, topic schemas.Topic, fn func(*Rollup
 			families[f.Name] = f.Name
 		}
 	}
-	var r Rollup
+	var account, family sql.NullString
+	var dims sql.RawBytes
+	r := newRollupScan(&account, &dims, &family)
 	return v.stream(func(rows *sql.Rows) error {
-		var family, dims sql.NullString
-		if err := scanRollup(rows, &r, &r.Series.Account, &dims, &family); err != nil {
+		if err := r.scan(rows); err != nil {
 			return err
 		}
+		r.Series.Account = account.String
 		if !family.Valid {
 			return fmt.Errorf("rollup of %s, account %s: there is no series %x",
 				r.Window.Time().Format("2006-01-02T15"), r.Series.Account, r.Series.ID)
@@ -174,10 +177,10 @@ func (v *View) HourRollups(day schemas.Day, topic schemas.Topic, fn func(*Rollup
 		}
 		r.Series.Family = name
 		var err error
-		if r.Series.Dims, err = parseDims(dims.String); err != nil {
+		if r.Series.Dims, err = parseDims(dims); err != nil {
 			return err
 		}
-		return fn(&r)
+		return fn(&r.Rollup)
 	}, `SELECT `+rollupColumns+`, s.family FROM rollup_hours r LEFT JOIN series s ON s.id = r.series
 		WHERE r.window_start >= ? AND r.window_start < ?
 		ORDER BY r.window_start, r.account, r.series`, day.Hour(), (day + 1).Hour())

@@ -2,8 +2,11 @@ package store
 
 import (
 	"context"
+	"database/sql"
 	"errors"
+	"fmt"
 	"io/fs"
+	"math"
 	"os"
 	"path/filepath"
 	"strings"
@@ -280,5 +283,61 @@ func TestKnownSet(t *testing.T) {
 	}
 	if k.has(key(1)) {
 		t.Error("nothing is ever forgotten")
+	}
+}
+
+// TestViewDeadline: a view that lasts too long is cut short, in the middle of a
+// query that would never end.
+func TestViewDeadline(t *testing.T) {
+	s := openFile(t, filepath.Join(t.TempDir(), "store.db"), Options{ViewTimeout: 20 * time.Millisecond})
+	err := s.View(ctx, func(v *View) error {
+		return v.stream(func(*sql.Rows) error { return nil },
+			`WITH RECURSIVE n (x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM n) SELECT max(x) FROM n`)
+	})
+	if !errors.Is(err, context.DeadlineExceeded) || !strings.Contains(err.Error(), "a view of the store may last 20ms") {
+		t.Errorf("got %v, want the deadline, told in words", err)
+	}
+}
+
+// TestFull: an engine that has no room is no fault of the data. Nothing is
+// applied, and it goes on when there is room again.
+func TestFull(t *testing.T) {
+	s := openNew(t)
+	o := takeOver(t, s, usage0)
+	pages := func(n int) {
+		t.Helper()
+		if err := s.write.QueryRow(fmt.Sprintf("PRAGMA max_page_count = %d", n)).Scan(new(int)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	pages(1) // what it has now is the least
+	before := everything(t, s)
+	var rows []Rollup
+	for i := range 1000 {
+		rows = append(rows, request(day0.Hour(), "a", fmt.Sprint(i)))
+	}
+	c := o.next(1000, rows...)
+	results, err := s.Checkpoint(ctx, []*Checkpoint{c})
+	if err == nil || errors.Is(err, ErrUnknown) || !strings.Contains(err.Error(), "full") {
+		t.Fatalf("got %v, %v, want an error that says full", results, err)
+	}
+	if after := everything(t, s); after != before {
+		t.Error("it left something")
+	}
+	pages(1 << 20)
+	o.apply(c)
+}
+
+// TestRefusedSaysWhy: the cause names the column.
+func TestRefusedSaysWhy(t *testing.T) {
+	s := openNew(t)
+	o := takeOver(t, s, usage0)
+	row := request(day0.Hour(), "a", "x")
+	row.Bytes = math.MaxInt64
+	o.apply(o.next(1, row))
+	err := o.try(o.next(1, row)).Err
+	if err == nil || !strings.Contains(err.Error(), "checkpoint usage/0 at 1: rollups: ") ||
+		!strings.Contains(err.Error(), "rollup_hours.bytes") {
+		t.Errorf("got %v, want the partition, the offset and the column", err)
 	}
 }
