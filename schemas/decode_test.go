@@ -4,6 +4,7 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"fmt"
+	"math/rand/v2"
 	"strings"
 	"testing"
 )
@@ -271,6 +272,62 @@ func TestDecodeBadField(t *testing.T) {
 		if (ev.BadField == "") != (ev.BadWant == "") {
 			t.Errorf("%s: got field %q with want %q", c.data, ev.BadField, ev.BadWant)
 		}
+	}
+}
+
+// Records of random members, names in changing order, white space and faults:
+// what blind fuzzing seldom builds, and what learned names must not change.
+func TestDecodeRandom(t *testing.T) {
+	r := rand.New(rand.NewPCG(7, 8))
+	values := []string{`"x"`, `"\u0041\ud83d\ude00"`, `"é long enough for two words"`, `null`, `5`, `-1`, `200`, `007`, `1234567890`, `2e2`, `12.345`,
+		`0.1234567895`, `1e12`, `-1e400`, `"100"`, `"NaN"`, `"-inf"`, `true`, `{}`, `[ ]`, `{"a":"b"}`, `{ "region" : "eu" , "b" : "\n" }`,
+		`{"a":1}`, `{"a":1,"a":2}`, `[1, {"b": [null]}]`, `"2026-01-01T00:00:00Z"`, `"1.0"`, `""`, "\"\xff\"", `"\ud800"`, `tru`, `"`, ``}
+	names := append([]string{"data", "status", "latency_ms", "bytes", "quantity", "dimensions", "x", "y", `\u0061pi`, `"`}, FieldNames[:]...)
+	pick := func(from []string) string { return from[r.IntN(len(from))] }
+	space := func() string {
+		if r.IntN(8) > 0 {
+			return ""
+		}
+		return pick([]string{" ", "\n", "\t \r"})
+	}
+	members := func(n int, names []string) string {
+		var b strings.Builder
+		for i := range n {
+			if i > 0 {
+				b.WriteString(space() + "," + space())
+			}
+			value := pick(values[:len(values)-5])
+			if r.IntN(60) == 0 {
+				value = pick(values)
+			}
+			fmt.Fprintf(&b, `"%s"%s:%s%s`, pick(names), space(), space(), value)
+		}
+		return b.String()
+	}
+	var d Decoder
+	accepted := 0
+	for range 30_000 {
+		parts := []string{`"specversion":"1.0"`, `"id":"i"`, `"source":"s"`, `"type":"t"`,
+			`"data":` + space() + `{` + members(r.IntN(7), names) + space() + `}`}
+		if r.IntN(2) == 0 {
+			parts = append(parts, members(1, []string{"time", "subject", "ext", "data_base64", "i\\u0064"}))
+		}
+		if r.IntN(4) == 0 {
+			r.Shuffle(len(parts), func(i, j int) { parts[i], parts[j] = parts[j], parts[i] })
+		}
+		record := []byte("{" + strings.Join(parts, space()+","+space()) + "}" + space())
+		if r.IntN(10) == 0 {
+			record[r.IntN(len(record))] = "\x00 ,:{}[]\"\\0e.\xc3"[r.IntN(14)]
+		}
+		topic := Topics[r.IntN(len(Topics))]
+		compareToOracle(t, &d, topic, record)
+		var ev Event
+		if d.Decode(topic, record, &ev) == nil {
+			accepted++
+		}
+	}
+	if accepted < 5000 {
+		t.Errorf("got %d records accepted, want at least 5000", accepted)
 	}
 }
 

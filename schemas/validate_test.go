@@ -1,6 +1,7 @@
 package schemas
 
 import (
+	"bytes"
 	"fmt"
 	"strings"
 	"testing"
@@ -142,6 +143,18 @@ func TestValidate(t *testing.T) {
 		}
 		if rejection.Reason != e.reason || rejection.Field != e.field {
 			t.Errorf("%s %.300s: got %v, want %s %s", e.topic, e.record, rejection, e.reason, e.field)
+		}
+	}
+}
+
+func TestHasControl(t *testing.T) {
+	for c := range 256 {
+		for place := range 20 {
+			text := bytes.Repeat([]byte("a\x80"), 10)
+			text[place] = byte(c)
+			if got, want := hasControl(text), c < 0x20 || c == 0x7f; got != want {
+				t.Fatalf("byte %#x at %d: got %v, want %v", c, place, got, want)
+			}
 		}
 	}
 }
