@@ -83,7 +83,7 @@ func openAll(ctx context.Context, c *config) (_ *parts, err error) {
 	if err != nil {
 		return nil, usageError{err}
 	}
-	p.kafka = &broker.Kafka{Brokers: []string{p.broker.Addr()}}
+	p.kafka = broker.NewKafka(p.broker.Addr())
 	return p, nil
 }
 
@@ -146,12 +146,12 @@ func (p *parts) announce() {
 // the workers write what they have folded, then the broker closes.
 func (p *parts) serve(ctx context.Context) error {
 	workers := p.workers()
-	collect, err := p.collector(workers)
+	collect, err := p.collector(ctx)
 	if err != nil {
 		return err
 	}
 	answers, err := query.New(query.Config{Store: p.store, Registry: p.registry, Log: p.log, Ready: func() error {
-		return errors.Join(workers.Ready(), p.store.Ping(context.Background()))
+		return errors.Join(workers.Ready(), p.storeAnswers())
 	}})
 	if err != nil {
 		return err
@@ -162,41 +162,76 @@ func (p *parts) serve(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	// The collector goes on until its last request is answered.
+	collecting, stopCollecting := context.WithCancel(context.WithoutCancel(ctx))
+	defer stopCollecting()
 	g, ctx := errgroup.WithContext(ctx)
+	g.Go(func() error { return collect.Run(collecting) })
 	g.Go(func() error { return workers.Run(ctx) })
 	g.Go(func() error { return schedule.Run(ctx) })
-	g.Go(func() error { return p.serveHTTP(ctx) })
+	g.Go(func() error {
+		defer stopCollecting()
+		return p.serveHTTP(ctx)
+	})
 	if p.broker != nil {
 		g.Go(func() error { return p.trim(ctx) })
 	}
 	return g.Wait()
 }
 
-func (p *parts) workers() *worker.Workers {
+func (p *parts) rules() schemas.Rules {
 	rules := schemas.DefaultRules()
 	if oldest, err := p.cfg.oldest(); err == nil {
 		rules.OldestTime = oldest.UnixMicro()
 	}
-	return worker.New(worker.Config{Brokers: p.kafka.Brokers, Store: p.store, Archive: p.archive, Rules: rules,
+	return rules
+}
+
+func (p *parts) workers() *worker.Workers {
+	return worker.New(worker.Config{Brokers: p.kafka.Brokers, Client: p.kafka.Client(), Dialer: p.kafka.Dialer, Store: p.store, Archive: p.archive, Rules: p.rules(),
 		Registry: p.registry, Log: p.log, Interval: p.cfg.Interval, MaxRecordBytes: p.cfg.MaxRecord,
 		DedupeWindow: p.cfg.DedupeSpan, DedupeMaxIDs: p.cfg.DedupeIDs})
 }
 
 func (p *parts) serveHTTP(ctx context.Context) error {
-	server := collector.Server(p.router)
+	server := collector.Server(p.cfg.HTTP, p.router)
 	server.ErrorLog = slog.NewLogLogger(p.log.Handler(), slog.LevelDebug)
-	stopped := context.AfterFunc(ctx, func() {
+	down := make(chan struct{})
+	go func() {
+		defer close(down)
+		<-ctx.Done()
 		deadline, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
 		defer cancel()
 		if err := server.Shutdown(deadline); err != nil {
 			server.Close()
 		}
-	})
-	defer stopped()
+	}()
 	if err := server.Serve(p.listener); !errors.Is(err, http.ErrServerClosed) {
 		return fmt.Errorf("HTTP server: %w", err)
 	}
+	<-down // requests under way are answered
 	return nil
+}
+
+// collector takes events over HTTP; the embedded broker's size limit is its
+// back-pressure.
+func (p *parts) collector(ctx context.Context) (*collector.Collector, error) {
+	partitions, err := p.kafka.EnsureTopics(ctx, p.cfg.Partitions, p.cfg.Replication)
+	if err != nil {
+		return nil, err
+	}
+	cfg := collector.Config{Kafka: p.kafka, Partitions: partitions, Rules: p.rules(), Log: p.log, Metrics: p.registry}
+	if p.broker != nil {
+		cfg.Behind = p.broker.Full
+	}
+	return collector.New(cfg)
+}
+
+func (p *parts) storeAnswers() error {
+	return p.store.View(context.Background(), func(v *store.View) error {
+		_, err := v.Positions()
+		return err
+	})
 }
 
 // trim lets the embedded broker forget what is safely counted.
@@ -227,7 +262,7 @@ func (p *parts) trim(ctx context.Context) error {
 }
 
 func (p *parts) jobs() (*jobs.Runner, error) {
-	return jobs.New(jobs.Config{Store: p.store, Archive: p.archive, Log: p.log, Registry: p.registry})
+	return jobs.NewRunner(jobs.RunnerConfig{Jobs: jobs.Standard(p.store, p.archive), Registry: p.registry, Log: p.log})
 }
 
 // runPipeline is collector and workers on an external Kafka.
@@ -243,7 +278,7 @@ func runPipeline(ctx context.Context, c *config) error {
 	if err := p.openStores(ctx); err != nil {
 		return err
 	}
-	p.kafka = &broker.Kafka{Brokers: c.Brokers}
+	p.kafka = broker.NewKafka(c.Brokers...)
 	if _, err := p.kafka.EnsureTopics(ctx, c.Partitions, c.Replication); err != nil {
 		return usageError{err}
 	}
@@ -263,7 +298,7 @@ func runQuery(ctx context.Context, c *config) error {
 		return usageError{err}
 	}
 	answers, err := query.New(query.Config{Store: p.store, Registry: p.registry, Log: p.log,
-		Ready: func() error { return p.store.Ping(context.Background()) }})
+		Ready: p.storeAnswers})
 	if err != nil {
 		return err
 	}
