@@ -237,9 +237,9 @@ func compareKeys(a, b *rowKey) int {
 	return slices.Compare(a.series, b.series)
 }
 
-// Unbuilt are windows that end at or before the given day, have hour rows and
-// are not built, or no longer agree with their hours; oldest first. A month is
-// named by its first day.
+// Unbuilt are windows that end at or before the given day, for which rows or
+// files were written, and that are not built or no longer agree with their
+// hours; oldest first. A month is named by its first day.
 func (v *View) Unbuilt(res Resolution, before schemas.Day, limit int) ([]schemas.Day, error) {
 	days, err := collect(v, scanOne[schemas.Day], `SELECT DISTINCT day FROM topic_days WHERE day < ? ORDER BY day`, before)
 	if err != nil {

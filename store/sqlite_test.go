@@ -4,7 +4,6 @@ import (
 	"context"
 	"database/sql"
 	"errors"
-	"fmt"
 	"io/fs"
 	"math"
 	"os"
@@ -15,60 +14,6 @@ import (
 
 	"tallybook/schemas"
 )
-
-// TestFaults: each step, not done, or done but answered with an error; then the
-// same batch again. Before the commit nothing of it may be there, after it all.
-func TestFaults(t *testing.T) {
-	boom := errors.New("boom")
-	for _, step := range []string{"begin", "checkpoint", "series", "rollups", "files", "errors", "ledger", "commit"} {
-		for _, applied := range []bool{false, true} {
-			t.Run(step+map[bool]string{false: " not applied", true: " applied, answer lost"}[applied], func(t *testing.T) {
-				path := filepath.Join(t.TempDir(), "store.db")
-				calls := 0
-				s := openFile(t, path, Options{Fault: func(at string) (before, after error) {
-					if at != step {
-						return nil, nil
-					}
-					if calls++; calls > 1 {
-						return nil, nil
-					}
-					if applied {
-						return nil, boom
-					}
-					return boom, nil
-				}})
-				o, p := takeOver(t, s, usage0), takeOver(t, s, usage1)
-				before := everything(t, s)
-				batch := []*Checkpoint{o.next(1, request(day0.Hour(), "a", "x")), p.next(1, request(day0.Hour(), "b", "x"))}
-				batch[0].Files = []ArchiveFile{{Name: "f", Dataset: schemas.Usage, Partition: usage0}}
-				batch[0].Errors = []ErrorRow{{ID: "e", Origin: usage0}}
-
-				_, err := s.Checkpoint(ctx, batch)
-				if !errors.Is(err, boom) || errors.Is(err, ErrUnknown) != (step == "commit") {
-					t.Fatalf("got %v, want boom, unknown at commit alone", err)
-				}
-				if changed, want := everything(t, s) != before, step == "commit" && applied; changed != want {
-					t.Errorf("got changed %v, want %v", changed, want)
-				}
-				again := openFile(t, path, Options{}) // as after a crash
-				results, err := again.Checkpoint(ctx, batch)
-				if err != nil || results[0].Outcome != Applied || results[1].Outcome != Applied {
-					t.Fatalf("again: got %v, %v, want Applied", results, err)
-				}
-				want := fold{}
-				want.add(t, request(day0.Hour(), "a", "x"), request(day0.Hour(), "b", "x"))
-				wantLines(t, "rollups", rollups(t, again, RollupQuery{Family: schemas.FamilyRequest,
-					From: day0.Hour(), To: day0.Hour() + 1}), want.lines())
-				// The store that saw the fault goes on too, and forgot no series.
-				p.pos = batch[1].To
-				p.apply(p.next(1, request(day0.Hour()+1, "b", "x")))
-				if got := rowsRead(t, s, RollupQuery{Family: schemas.FamilyRequest, From: day0.Hour() + 1, To: day0.Hour() + 2}); got != 1 {
-					t.Errorf("got %d rows of the next checkpoint, want 1", got)
-				}
-			})
-		}
-	}
-}
 
 func TestReopen(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "a dir? 100%#", "store.db")
@@ -138,65 +83,6 @@ func TestReadOnly(t *testing.T) {
 	if _, err := ro.Checkpoint(ctx, []*Checkpoint{o.next(1)}); !errors.Is(err, ErrReadOnly) {
 		t.Errorf("checkpoint: got %v, want ErrReadOnly", err)
 	}
-}
-
-// TestTwoStores: two processes on one file see each other's commits; the one
-// that finds it locked says so.
-func TestTwoStores(t *testing.T) {
-	path := filepath.Join(t.TempDir(), "store.db")
-	a := openFile(t, path, Options{})
-	b := openFile(t, path, Options{BusyTimeout: time.Millisecond})
-	o := takeOver(t, a, usage0)
-	o.apply(o.next(3, request(day0.Hour(), "a", "x")))
-	if got, err := b.Position(ctx, usage0); err != nil || got != o.pos {
-		t.Errorf("got %+v, %v, want %+v", got, err, o.pos)
-	}
-	w, err := a.begin(ctx)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if _, err := b.TakeOver(ctx, usage0, 0); !errors.Is(err, ErrBusy) {
-		t.Errorf("take over of a locked store: got %v, want ErrBusy", err)
-	}
-	if _, err := b.Checkpoint(ctx, []*Checkpoint{o.next(1)}); !errors.Is(err, ErrBusy) || errors.Is(err, ErrUnknown) {
-		t.Errorf("checkpoint into a locked store: got %v, want ErrBusy", err)
-	}
-	waiting, cancel := context.WithCancel(ctx)
-	cancel()
-	if _, err := a.TakeOver(waiting, usage0, 0); !errors.Is(err, context.Canceled) {
-		t.Errorf("waiting for our own writer: got %v, want canceled", err)
-	}
-	if _, err := b.Position(ctx, usage0); err != nil {
-		t.Errorf("reading a locked store: %v", err)
-	}
-	w.rollback()
-	p := takeOver(t, b, usage0)
-	p.apply(p.next(1, request(day0.Hour(), "a", "x")))
-	if r := o.try(o.next(1)); r.Outcome != Fenced {
-		t.Errorf("got %+v, want Fenced", r)
-	}
-}
-
-// TestCanceled: a context that ends cuts a checkpoint short without a trace,
-// and the writer goes on.
-func TestCanceled(t *testing.T) {
-	ending, cancel := context.WithCancel(ctx)
-	s := openFile(t, filepath.Join(t.TempDir(), "store.db"), Options{Fault: func(step string) (before, after error) {
-		if step == "files" {
-			cancel()
-		}
-		return nil, nil
-	}})
-	o := takeOver(t, s, usage0)
-	before := everything(t, s)
-	c := o.next(1, request(day0.Hour(), "a", "x"))
-	if _, err := s.Checkpoint(ending, []*Checkpoint{c}); !errors.Is(err, context.Canceled) || errors.Is(err, ErrUnknown) {
-		t.Fatalf("got %v, want canceled, known", err)
-	}
-	if after := everything(t, s); after != before {
-		t.Errorf("it left something:\n%s", after)
-	}
-	o.apply(c)
 }
 
 func TestOpenRefuses(t *testing.T) {
@@ -297,35 +183,6 @@ func TestViewDeadline(t *testing.T) {
 	if !errors.Is(err, context.DeadlineExceeded) || !strings.Contains(err.Error(), "a view of the store may last 20ms") {
 		t.Errorf("got %v, want the deadline, told in words", err)
 	}
-}
-
-// TestFull: an engine that has no room is no fault of the data. Nothing is
-// applied, and it goes on when there is room again.
-func TestFull(t *testing.T) {
-	s := openNew(t)
-	o := takeOver(t, s, usage0)
-	pages := func(n int) {
-		t.Helper()
-		if err := s.write.QueryRow(fmt.Sprintf("PRAGMA max_page_count = %d", n)).Scan(new(int)); err != nil {
-			t.Fatal(err)
-		}
-	}
-	pages(1) // what it has now is the least
-	before := everything(t, s)
-	var rows []Rollup
-	for i := range 1000 {
-		rows = append(rows, request(day0.Hour(), "a", fmt.Sprint(i)))
-	}
-	c := o.next(1000, rows...)
-	results, err := s.Checkpoint(ctx, []*Checkpoint{c})
-	if err == nil || errors.Is(err, ErrUnknown) || !strings.Contains(err.Error(), "full") {
-		t.Fatalf("got %v, %v, want an error that says full", results, err)
-	}
-	if after := everything(t, s); after != before {
-		t.Error("it left something")
-	}
-	pages(1 << 20)
-	o.apply(c)
 }
 
 // TestRefusedSaysWhy: the cause names the column.
