@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"runtime/debug"
 	"strconv"
 	"sync"
 	"sync/atomic"
@@ -23,7 +24,7 @@ const (
 	// MaxMessageBytes is the largest record batch: an event of 1 MiB, or a
 	// writer's batch of BatchBytes, with room for key, headers and framing.
 	MaxMessageBytes = 2 << 20
-	maxSegmentBytes = 16 << 20
+	maxSegmentBytes = 8 << 20
 )
 
 // Config of the embedded broker. Dir is required; zero values take the default.
@@ -39,7 +40,7 @@ type Config struct {
 	MaxLogBytes     int64 // of all partitions together; default 4 GiB (--log-max-bytes)
 	MaxMessageBytes int   // of one record batch; default MaxMessageBytes
 	// SegmentBytes is at what size a segment file ends. Two a partition stay
-	// behind the positions; default 16 MiB, or less where MaxLogBytes is small.
+	// behind the positions; default 8 MiB, or less where MaxLogBytes is small.
 	SegmentBytes int64
 
 	Log *slog.Logger // default slog.Default()
@@ -139,6 +140,9 @@ func (b *Broker) open(ln *listener) error {
 	if err := b.measure(); err != nil {
 		b.cluster.Close()
 		return err
+	}
+	if b.Bytes() > 64<<20 {
+		debug.FreeOSMemory() // kfake has read the whole log and needs none of it
 	}
 	return nil
 }

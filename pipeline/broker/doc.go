@@ -23,8 +23,9 @@
 //   - It advertises the address that its listener reports; ours reports
 //     Config.Advertise where it is given, and a wildcard address needs one.
 //   - At start it reads every segment; after a crash it holds them all in memory
-//     while it does. Trim keeps the log at about two segments a partition, and
-//     MaxLogBytes bounds what can pile up.
+//     while it does (1 GiB: 4 s and 1 GiB of memory on two busy cores, 1.5 s and
+//     0.4 GiB after Close). Trim keeps the log at two to three segments a
+//     partition, and MaxLogBytes bounds what can pile up.
 //
 // # Files
 //
