@@ -11,8 +11,6 @@ import (
 	"strings"
 	"testing"
 	"time"
-
-	"tallybook/schemas"
 )
 
 func TestReopen(t *testing.T) {
