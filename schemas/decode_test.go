@@ -231,6 +231,27 @@ func TestDecodeViewsLast(t *testing.T) {
 	}
 }
 
+// The message points at the fault, also where the names behind it are known.
+func TestDecodeFaultPlace(t *testing.T) {
+	var d Decoder
+	var ev Event
+	if rejection := d.Decode(Usage, []byte(typicalEvent), &ev); rejection != nil {
+		t.Fatal(rejection)
+	}
+	record := strings.Replace(typicalEvent, `"orders"`, "\"ord\x01rs\"", 1)
+	rejection := d.Decode(Usage, []byte(record), &ev)
+	want := fmt.Sprintf("at byte %d: control", strings.IndexByte(record, 1))
+	if rejection == nil || !strings.Contains(rejection.Message, want) {
+		t.Errorf("got %v, want %s", rejection, want)
+	}
+	record = strings.Replace(typicalEvent, `"orders"`, `fals`, 1)
+	rejection = d.Decode(Usage, []byte(record), &ev)
+	want = fmt.Sprintf("at byte %d: want", strings.Index(record, "fals"))
+	if rejection == nil || !strings.Contains(rejection.Message, want) {
+		t.Errorf("got %v, want %s", rejection, want)
+	}
+}
+
 // A refused record still names its account and id.
 func TestDecodeRefusedKeepsIdentity(t *testing.T) {
 	var d Decoder

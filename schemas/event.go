@@ -125,7 +125,7 @@ type Event struct {
 	// Rest is a JSON object of what no field above holds of data; nil: nothing left.
 	Rest []byte
 
-	// Bad names the first data field whose JSON type does not fit its column
+	// BadField is the JSON path ("data.status") of the first field whose JSON type does not fit its column
 	// (the value is then in Rest), with what is allowed. It refuses the event
 	// only where the type has rules of its own.
 	BadField, BadWant string
