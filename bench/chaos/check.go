@@ -1,0 +1,272 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"tallybook/archive"
+	"tallybook/jobs"
+	"tallybook/pipeline/producer"
+	"tallybook/schemas"
+	"tallybook/store"
+)
+
+const drainLimit = 5 * time.Minute
+
+// check waits until the log is worked off, stops the process and compares.
+func (t *test) check(ctx context.Context) error {
+	logged, err := t.drained(ctx)
+	if err != nil {
+		return err
+	}
+	t.kafka.kafka.Close()
+	if err := t.child.stop(30 * time.Second); err != nil {
+		return err
+	}
+	quiet := store.Options{ReadOnly: true, Log: slog.New(slog.DiscardHandler)}
+	st, err := store.Open(ctx, filepath.Join(t.data(), "tallybook.db"), quiet)
+	if err != nil {
+		return err
+	}
+	defer st.Close()
+	ar, err := archive.Open(filepath.Join(t.data(), "archive"))
+	if err != nil {
+		return err
+	}
+	expected, err := producer.Expect(t.load)
+	if err != nil {
+		return err
+	}
+	balance, err := jobs.Balance(ctx, jobs.BalanceConfig{Store: st, Archive: ar})
+	if err != nil {
+		return err
+	}
+	own, err := t.checkHTTP(ctx, st, ar)
+	if err != nil {
+		return err
+	}
+	t.checkSums(&balance.Total, expected, own, logged)
+	if err := t.checkTotals(ctx, st, expected); err != nil {
+		return err
+	}
+	if err := t.checkErrors(ctx, st, expected); err != nil {
+		return err
+	}
+	t.checkCommands(ctx)
+	return t.checkOutside(ctx, expected, own, balance.Total.Rejected)
+}
+
+// drained waits until every position stands at the end of its log, and says how
+// many records the logs have got altogether.
+func (t *test) drained(ctx context.Context) (logged int64, err error) {
+	ends := map[schemas.Partition]int64{}
+	st, err := store.Open(ctx, filepath.Join(t.data(), "tallybook.db"), store.Options{ReadOnly: true, Log: slog.New(slog.DiscardHandler)})
+	if err != nil {
+		return 0, err
+	}
+	defer st.Close()
+	for deadline := time.Now().Add(drainLimit); ; {
+		behind := []string{}
+		err := st.View(ctx, func(v *store.View) error {
+			positions, err := v.Positions()
+			for _, p := range positions {
+				if _, known := ends[p.Partition]; !known {
+					if _, ends[p.Partition], err = t.kafka.kafka.Offsets(ctx, p.Partition); err != nil {
+						return err
+					}
+				}
+				if p.Next != ends[p.Partition] {
+					behind = append(behind, fmt.Sprintf("%s/%d at %d of %d", p.Topic, p.ID, p.Next, ends[p.Partition]))
+				}
+			}
+			return err
+		})
+		if err != nil {
+			return 0, err
+		}
+		if len(behind) == 0 {
+			for _, end := range ends {
+				logged += end
+			}
+			return logged, nil
+		}
+		if time.Now().After(deadline) {
+			_, why, _ := get(t.watch.client, "http://"+t.child.http+"/readyz")
+			return 0, &finding{fmt.Sprintf("not worked off after %s: %s; %s", drainLimit, strings.Join(behind, ", "), why)}
+		}
+		if err := t.child.live(ctx, 100*time.Millisecond); err != nil {
+			return 0, err
+		}
+	}
+}
+
+// checkHTTP looks for each event that was posted in the archive, and returns
+// how many are there.
+func (t *test) checkHTTP(ctx context.Context, st *store.Store, ar *archive.Archive) (counted int64, err error) {
+	seen := [httpPosters][]uint8{}
+	for i, p := range t.http.posters {
+		seen[i] = make([]uint8, len(p.accepted))
+	}
+	var files []store.ArchiveFile
+	err = st.View(ctx, func(v *store.View) (err error) {
+		files, err = v.Files(store.FileFilter{Dataset: schemas.Usage})
+		return err
+	})
+	if err != nil {
+		return 0, err
+	}
+	for _, f := range files {
+		err := ar.Read(ctx, f.Name, []string{"id", "source"}, func(r *archive.Rows) error {
+			for i, source := range r.Source {
+				if r.String(source) != httpSource {
+					continue
+				}
+				counted++
+				id := string(r.ID.At(i))
+				p, n, ok := parseHTTPID(id)
+				if !ok || p < 0 || p >= httpPosters || n < 0 || n >= len(seen[p]) {
+					t.find("HTTP: event %q was counted and never sent", id)
+				} else if seen[p][n]++; seen[p][n] == 2 {
+					t.find("HTTP: event %s was counted twice", id)
+				}
+			}
+			return nil
+		})
+		if err != nil {
+			return 0, err
+		}
+	}
+	for i, p := range t.http.posters {
+		for n, accepted := range p.accepted {
+			if accepted && seen[i][n] == 0 {
+				t.find("HTTP: event %d-%d was answered \"accepted\" and not counted", i, n)
+			}
+		}
+	}
+	return counted, nil
+}
+
+// checkSums holds the ledger's sums against what was sent.
+func (t *test) checkSums(ledger *jobs.BalanceLine, expected *producer.Expected, own, logged int64) {
+	sent, accepted, givenUp, silent := t.http.totals()
+	t.show("kills", "%d in %s, %d of them before it was ready", t.killed, t.took.Round(time.Second), t.inStart)
+	t.show("restart to ready", "%s", spread(t.ready))
+	t.show("acknowledged over Kafka", "%d records; pieces sent again after an error: %d", t.kafka.acknowledged, t.kafka.unanswered)
+	t.show("accepted over HTTP", "%d of %d events; no answer to %d requests, %d events given up", accepted, sent, silent, givenUp)
+	t.show("in the log", "%d records, %d of them there again", logged, logged-expected.Records-own)
+	t.show("counted", "%d = %d of the generator + %d over HTTP", ledger.Counted, expected.Counted, own)
+	t.show("late, of these", "%d", expected.Late)
+	t.show("duplicates", "%d; the generator made %d", ledger.Duplicate, expected.Duplicates)
+	t.show("rejected", "%d; the generator made %d", ledger.Rejected, expected.Rejected())
+	t.show("difference", "%d", ledger.Counted-expected.Counted-own)
+	t.show("answers while it ran", "%d; positions and totals never went back", t.watch.answers)
+	if t.kafka.acknowledged != expected.Records {
+		t.find("%d records were acknowledged, the generator made %d", t.kafka.acknowledged, expected.Records)
+	}
+	if d := ledger.Counted - expected.Counted - own; d != 0 {
+		t.find("counted %d, should be %d: a difference of %d", ledger.Counted, expected.Counted+own, d)
+	}
+	if ledger.First != 0 || ledger.Records != logged || ledger.Counted+ledger.Duplicate+ledger.Rejected != logged {
+		t.find("the ledger has %d records (counted %d + duplicate %d + rejected %d), the log %d",
+			ledger.Records, ledger.Counted, ledger.Duplicate, ledger.Rejected, logged)
+	}
+	if ledger.Duplicate < expected.Duplicates || ledger.Rejected < expected.Rejected() {
+		t.find("duplicates %d and rejected %d must be at least %d and %d", ledger.Duplicate, ledger.Rejected, expected.Duplicates, expected.Rejected())
+	}
+	if t.killed > 0 && t.watch.answers == 0 {
+		t.find("nobody could read anything while it ran")
+	}
+}
+
+func spread(all []time.Duration) string {
+	if len(all) == 0 {
+		return "never seen"
+	}
+	slices.Sort(all)
+	ms := func(d time.Duration) time.Duration { return d.Round(time.Millisecond) }
+	return fmt.Sprintf("p50 %s, max %s", ms(all[len(all)/2]), ms(all[len(all)-1]))
+}
+
+// checkCommands runs verify and balance as a person would.
+func (t *test) checkCommands(ctx context.Context) {
+	for _, name := range []string{"verify", "balance"} {
+		out, err := t.child.command(ctx, name).CombinedOutput()
+		t.show(name, "%s", lastLine(out))
+		if err != nil {
+			t.find("%s: %v\n%s", name, err, out)
+		}
+	}
+}
+
+func lastLine(out []byte) string {
+	lines := strings.Split(strings.TrimSpace(string(out)), "\n")
+	return lines[len(lines)-1]
+}
+
+// outside is what bench/readers/count.py prints.
+type outside struct {
+	Rows     map[schemas.Topic]int64 // events, without refused records
+	Distinct map[schemas.Topic]int64 // their identities
+	Own      int64                   // of source httpSource
+	Bytes    int64                   // of the others
+	Refused  int64                   // records
+}
+
+// checkOutside counts the Parquet files with a program that is not ours.
+func (t *test) checkOutside(ctx context.Context, expected *producer.Expected, own, refused int64) error {
+	if t.python == "" {
+		t.show("outside reader", "not run (-python names one with duckdb)")
+		return nil
+	}
+	cmd := exec.CommandContext(ctx, t.python, "bench/readers/count.py", filepath.Join(t.data(), "archive"), httpSource)
+	cmd.Stderr = os.Stderr
+	out, err := cmd.Output()
+	if err != nil {
+		return fmt.Errorf("outside reader (run from the repository's top folder): %w", err)
+	}
+	var got outside
+	if err := json.Unmarshal(out, &got); err != nil {
+		return fmt.Errorf("outside reader says %q: %w", out, err)
+	}
+	var rows int64
+	for _, topic := range schemas.Topics {
+		want := expected.Topics[topic].Events
+		if topic == schemas.Usage {
+			want += own
+		}
+		rows += got.Rows[topic]
+		if got.Rows[topic] != want || got.Distinct[topic] != want {
+			t.find("outside reader: %s has %d rows of %d events, should be %d", topic, got.Rows[topic], got.Distinct[topic], want)
+		}
+	}
+	if got.Own != own || got.Bytes != expected.Topics[schemas.Usage].Bytes || got.Refused != refused {
+		t.find("outside reader: %d events over HTTP, %d bytes, %d refused; should be %d, %d, %d",
+			got.Own, got.Bytes, got.Refused, own, expected.Topics[schemas.Usage].Bytes, refused)
+	}
+	t.show("outside reader", "%d rows, all distinct, %d refused records", rows, got.Refused)
+	return nil
+}
+
+// report prints the table, and the first differences.
+func (t *test) report(w io.Writer) {
+	for _, r := range t.rows {
+		fmt.Fprintf(w, "%-24s %s\n", r.name, r.value)
+	}
+	const most = 50
+	for i, f := range t.findings {
+		if i == most {
+			fmt.Fprintf(w, "  … and %d more\n", len(t.findings)-most)
+			break
+		}
+		fmt.Fprintln(w, "  "+f)
+	}
+}

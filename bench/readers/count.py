@@ -1,0 +1,45 @@
+"""Count an archive with DuckDB: python3 count.py ARCHIVE SOURCE
+
+Prints JSON for bench/chaos: rows and distinct identities of the events of each
+topic, how many of them have the given source, the bytes of the others, and how
+many records the error rows stand for.
+"""
+
+import glob
+import json
+import sys
+
+import duckdb
+
+
+def main(archive, source):
+    db = duckdb.connect()
+    db.execute("SET TimeZone = 'UTC'")
+    out = {"Rows": {}, "Distinct": {}, "Own": 0, "Bytes": 0, "Refused": 0}
+    for topic in ("usage", "errors", "emails"):
+        files = sorted(glob.glob(f"{archive}/{topic}/date=*/*.parquet"))
+        if not files:
+            continue
+        rows, distinct = db.execute(
+            "SELECT coalesce(sum(sign), 0), count(DISTINCT (account, source, id))"
+            " FROM read_parquet($files, hive_partitioning = true)"
+            " WHERE type <> 'internal.error'",
+            {"files": files},
+        ).fetchone()
+        out["Rows"][topic], out["Distinct"][topic] = int(rows), distinct
+        if topic == "usage":
+            out["Own"], out["Bytes"] = map(int, db.execute(
+                "SELECT count(*) FILTER (source = $source), coalesce(sum(bytes) FILTER (source <> $source), 0)"
+                " FROM read_parquet($files)",
+                {"files": files, "source": source},
+            ).fetchone())
+        if topic == "errors":
+            out["Refused"] = int(db.execute(
+                "SELECT coalesce(sum(records), 0) FROM read_parquet($files) WHERE type = 'internal.error'",
+                {"files": files},
+            ).fetchone()[0])
+    print(json.dumps(out))
+
+
+if __name__ == "__main__":
+    main(sys.argv[1], sys.argv[2])
