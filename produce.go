@@ -5,8 +5,10 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net"
 	"os"
+	"path/filepath"
 	"sync/atomic"
 	"time"
 
@@ -67,15 +69,9 @@ func importFile(ctx context.Context, c *config, cfg producer.ImportConfig) error
 	w := k.Writer("")
 	defer w.Close()
 	cfg.Writer, cfg.Journal = w, st
-	bar := progressbar.DefaultBytes(-1, "import")
-	cfg.OnProgress = func(p producer.Progress) {
-		bar.ChangeMax64(p.TotalBytes)
-		if err := bar.Set64(p.Bytes); err != nil {
-			c.logger().Debug("progress bar", "error", err)
-		}
-	}
+	done := showProgress(&cfg, c.logger())
 	report, err := producer.Import(ctx, cfg)
-	fmt.Fprintln(os.Stderr)
+	done()
 	if errors.Is(err, producer.ErrOptions) {
 		return usageError{err}
 	}
@@ -88,6 +84,25 @@ func importFile(ctx context.Context, c *config, cfg producer.ImportConfig) error
 			report.Interrupted.Round(time.Second), c.DedupeSpan)
 	}
 	return nil
+}
+
+// showProgress draws a bar on standard error while the file is read; done ends
+// its line.
+func showProgress(cfg *producer.ImportConfig, log *slog.Logger) (done func()) {
+	var bar *progressbar.ProgressBar // none for a file of which nothing is sent
+	cfg.OnProgress = func(p producer.Progress) {
+		if bar == nil {
+			bar = progressbar.DefaultBytes(p.TotalBytes, "import "+filepath.Base(cfg.Path))
+		}
+		if err := bar.Set64(p.Bytes); err != nil {
+			log.Debug("progress bar", "error", err)
+		}
+	}
+	return func() {
+		if bar != nil {
+			fmt.Fprintln(os.Stderr)
+		}
+	}
 }
 
 func printImport(path string, r producer.Report) {

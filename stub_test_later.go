@@ -6,5 +6,4 @@ import (
 )
 
 func runDoctor(ctx context.Context, c *config) error { return nil }
-func demoCommand() *cobra.Command                    { return &cobra.Command{Use: "demo"} }
 func benchCommand() *cobra.Command                   { return &cobra.Command{Use: "bench"} }
