@@ -74,7 +74,7 @@ func makeFile(path string) error {
 // copied into the database once.
 func (s *Store) openWriter(ctx context.Context, path string) error {
 	dsn := s.dsn(path, "journal_mode(WAL)", "synchronous(FULL)", "foreign_keys(0)",
-		"temp_store(MEMORY)", "cache_size(-32768)", "wal_autocheckpoint(8000)", "journal_size_limit(67108864)")
+		"temp_store(MEMORY)", "cache_size(-65536)", "wal_autocheckpoint(8000)", "journal_size_limit(67108864)")
 	var err error
 	if s.write, err = sql.Open("sqlite", dsn); err != nil {
 		return err
