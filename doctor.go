@@ -1,0 +1,262 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"tallybook/store"
+)
+
+// doctor looks at a set-up as it is and says in words what it sees. It changes
+// nothing, and works beside a running process and on a stopped data folder.
+type doctor struct {
+	*config
+	out   io.Writer
+	now   time.Time
+	wrong int
+
+	holder string       // process that has the data folder; empty: none
+	store  *store.Store // nil: there is none, or it does not open
+}
+
+var errUnwell = errors.New("the doctor found something wrong")
+
+func runDoctor(ctx context.Context, c *config) error {
+	d := &doctor{config: c, out: os.Stdout, now: time.Now()}
+	return d.examine(ctx)
+}
+
+func (d *doctor) examine(ctx context.Context) error {
+	d.dataFolder()
+	d.archiveFolder(ctx)
+	d.logSize()
+	d.openStore(ctx)
+	if d.store != nil {
+		defer d.store.Close()
+	}
+	d.httpPort(ctx)
+	d.kafka(ctx)
+	d.storeContents(ctx)
+	if d.wrong > 0 {
+		return fmt.Errorf("%w, see %d line(s) above", errUnwell, d.wrong)
+	}
+	fmt.Fprintln(d.out, "doctor: nothing is wrong")
+	return nil
+}
+
+// good, note and bad are the three kinds of lines; only bad ones change the exit code.
+func (d *doctor) good(format string, args ...any) { d.line("good ", format, args) }
+func (d *doctor) note(format string, args ...any) { d.line("note ", format, args) }
+func (d *doctor) bad(format string, args ...any)  { d.wrong++; d.line("WRONG", format, args) }
+
+func (d *doctor) line(kind, format string, args []any) {
+	fmt.Fprintf(d.out, "%s  %s\n", kind, fmt.Sprintf(format, args...))
+}
+
+func (d *doctor) dataFolder() {
+	if _, err := os.Stat(d.Data); errors.Is(err, fs.ErrNotExist) {
+		if err := writable(existingParent(d.Data)); err != nil {
+			d.bad("data folder %s does not exist and cannot be made: %v; name another with --data", d.Data, err)
+			return
+		}
+		d.note("data folder %s does not exist yet; the first 'tallybook run' makes it", d.Data)
+	} else if err := writable(d.Data); err != nil {
+		d.bad("data folder %s is not writable: %v; nothing can be counted", d.Data, err)
+		return
+	} else {
+		d.good("data folder %s is writable", d.Data)
+		d.lock()
+	}
+	d.freeSpace()
+}
+
+// existingParent is the nearest folder above path that exists.
+func existingParent(path string) string {
+	path = filepath.Clean(path)
+	for {
+		parent := filepath.Dir(path)
+		if _, err := os.Stat(parent); err == nil || parent == path {
+			return parent
+		}
+		path = parent
+	}
+}
+
+// writable makes a file, since permissions alone do not tell: a file system may
+// be mounted read-only.
+func writable(dir string) error {
+	f, err := os.CreateTemp(dir, ".doctor-*")
+	if err != nil {
+		return err
+	}
+	return errors.Join(f.Close(), os.Remove(f.Name()))
+}
+
+// lock finds out who has the data folder. It holds the lock itself for an instant.
+func (d *doctor) lock() {
+	f, err := os.Open(filepath.Join(d.Data, "LOCK"))
+	if errors.Is(err, fs.ErrNotExist) {
+		return
+	}
+	if err != nil {
+		d.bad("lock of the data folder: %v", err)
+		return
+	}
+	defer f.Close()
+	if err := unix.Flock(int(f.Fd()), unix.LOCK_SH|unix.LOCK_NB); errors.Is(err, unix.EWOULDBLOCK) {
+		owner, _ := io.ReadAll(io.LimitReader(f, 20))
+		d.holder = string(owner)
+		d.good("process %s runs on the data folder", d.holder)
+		return
+	}
+	d.note("no process runs on the data folder")
+}
+
+const leastFree = 1 << 30 // below it a burst fills the disk before anybody looks
+
+func (d *doctor) freeSpace() {
+	dir := d.Data
+	if _, err := os.Stat(dir); err != nil {
+		dir = existingParent(dir)
+	}
+	var s unix.Statfs_t
+	if err := unix.Statfs(dir, &s); err != nil {
+		d.bad("free space of %s: %v", dir, err)
+		return
+	}
+	switch free := int64(s.Bavail) * s.Bsize; {
+	case free < leastFree:
+		d.bad("%s has only %s free: the log, the archive and the store need room, or events are refused", dir, size(free))
+	case len(d.Brokers) == 0 && free < d.LogMaxBytes:
+		d.note("%s has %s free, less than the log may take (--log-max-bytes %d, %s)", dir, size(free), d.LogMaxBytes, size(d.LogMaxBytes))
+	default:
+		d.good("%s free", size(free))
+	}
+}
+
+func size(bytes int64) string {
+	if bytes < 1<<30 {
+		return fmt.Sprintf("%.1f MiB", float64(bytes)/(1<<20))
+	}
+	return fmt.Sprintf("%.1f GiB", float64(bytes)/(1<<30))
+}
+
+func (d *doctor) archiveFolder(ctx context.Context) {
+	dir := d.archiveURL()
+	if _, err := os.Stat(dir); errors.Is(err, fs.ErrNotExist) {
+		d.note("archive folder %s does not exist yet", dir)
+		return
+	}
+	if err := writable(dir); err != nil {
+		d.bad("archive folder %s is not writable: %v; nothing can be counted", dir, err)
+		return
+	}
+	d.good("archive folder %s is writable", dir)
+	switch n := parquetFiles(filepath.Join(dir, "_staging")); {
+	case n > 0 && d.holder != "":
+		d.note("%d files are staged: checkpoints on their way", n)
+	case n > 0:
+		d.note("%d files were left staged by a process that was killed; the next start publishes or removes each, by the store's word", n)
+	}
+	if n := parquetFiles(filepath.Join(dir, "_quarantine")); n > 0 {
+		d.bad("%d files in %s were published once but are in no checkpoint (a store restored from a backup?); "+
+			"their events were counted again from the log if it still had them: compare, then move them away", n, filepath.Join(dir, "_quarantine"))
+	}
+}
+
+func parquetFiles(dir string) (n int) {
+	_ = filepath.WalkDir(dir, func(path string, e fs.DirEntry, err error) error { // a folder that is not there has none
+		if err == nil && strings.HasSuffix(path, ".parquet") {
+			n++
+		}
+		return nil
+	})
+	return n
+}
+
+// logSize holds the embedded broker's segments against their limit.
+func (d *doctor) logSize() {
+	if len(d.Brokers) > 0 {
+		return
+	}
+	segments, err := filepath.Glob(filepath.Join(d.Data, "kafka", "partitions", "*", "*.dat"))
+	if err != nil || len(segments) == 0 {
+		return
+	}
+	var bytes int64
+	for _, path := range segments {
+		if info, err := os.Stat(path); err == nil { // trimmed meanwhile else
+			bytes += info.Size()
+		}
+	}
+	if percent := 100 * bytes / d.LogMaxBytes; percent >= 90 {
+		d.bad("the log has %s, %d %% of --log-max-bytes (%s): workers are behind, and events are refused with 503 at the limit",
+			size(bytes), percent, size(d.LogMaxBytes))
+	} else {
+		d.good("the log has %s of at most %s", size(bytes), size(d.LogMaxBytes))
+	}
+}
+
+func (d *doctor) openStore(ctx context.Context) {
+	if _, err := os.Stat(d.storeURL()); d.Store == "" && errors.Is(err, fs.ErrNotExist) {
+		d.note("no store yet at %s: nothing was counted here", d.storeURL())
+		return
+	}
+	st, err := store.Open(ctx, d.storeURL(), store.Options{ReadOnly: true, Log: d.logger()})
+	if err != nil {
+		d.bad("the store does not open: %v", err)
+		return
+	}
+	d.store = st
+	d.good("store %s opens", d.storeURL())
+}
+
+func (d *doctor) httpPort(ctx context.Context) {
+	if d.holder == "" {
+		d.freePort(d.HTTP, "--http")
+		return
+	}
+	client := http.Client{Timeout: 5 * time.Second}
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+d.HTTP+"/readyz", nil)
+	if err != nil {
+		d.bad("--http %s: %v", d.HTTP, err)
+		return
+	}
+	res, err := client.Do(req)
+	if err != nil {
+		d.bad("process %s runs, but nothing answers at http://%s: %v; was it started with another --http?", d.holder, d.HTTP, err)
+		return
+	}
+	defer res.Body.Close()
+	body, _ := io.ReadAll(io.LimitReader(res.Body, 4096))
+	if res.StatusCode != http.StatusOK {
+		d.bad("http://%s/readyz says %d: %s", d.HTTP, res.StatusCode, strings.TrimSpace(string(body)))
+		return
+	}
+	d.good("http://%s is ready: this process owns partitions and reads all of them", d.HTTP)
+}
+
+// freePort: nobody runs here, so that the port must be free for us.
+func (d *doctor) freePort(addr, flag string) {
+	l, err := net.Listen("tcp", addr)
+	if err != nil {
+		d.bad("%s %s cannot be listened on: %v; choose another address with %s", flag, addr, err, flag)
+		return
+	}
+	if err := l.Close(); err != nil {
+		d.bad("%s %s: %v", flag, addr, err)
+		return
+	}
+	d.good("%s %s is free", flag, addr)
+}
