@@ -66,34 +66,17 @@ func (t *test) check(ctx context.Context) error {
 }
 
 // drained waits until every position stands at the end of its log, and says how
-// many records the logs have got altogether.
+// many records the logs have got altogether. Nobody sends any more.
 func (t *test) drained(ctx context.Context) (logged int64, err error) {
-	ends := map[schemas.Partition]int64{}
 	st, err := store.Open(ctx, filepath.Join(t.data(), "tallybook.db"), store.Options{ReadOnly: true, Log: slog.New(slog.DiscardHandler)})
 	if err != nil {
 		return 0, err
 	}
 	defer st.Close()
+	ends := map[schemas.Partition]int64{}
 	for deadline := time.Now().Add(drainLimit); ; {
-		behind := []string{}
-		err := st.View(ctx, func(v *store.View) error {
-			positions, err := v.Positions()
-			for _, p := range positions {
-				if _, known := ends[p.Partition]; !known {
-					if _, ends[p.Partition], err = t.kafka.kafka.Offsets(ctx, p.Partition); err != nil {
-						return err
-					}
-				}
-				if p.Next != ends[p.Partition] {
-					behind = append(behind, fmt.Sprintf("%s/%d at %d of %d", p.Topic, p.ID, p.Next, ends[p.Partition]))
-				}
-			}
-			return err
-		})
-		if err != nil {
-			return 0, err
-		}
-		if len(behind) == 0 {
+		behind, err := t.behind(ctx, st, ends)
+		if err == nil && len(behind) == 0 {
 			for _, end := range ends {
 				logged += end
 			}
@@ -101,12 +84,35 @@ func (t *test) drained(ctx context.Context) (logged int64, err error) {
 		}
 		if time.Now().After(deadline) {
 			_, why, _ := get(t.watch.client, "http://"+t.child.http+"/readyz")
-			return 0, &finding{fmt.Sprintf("not worked off after %s: %s; %s", drainLimit, strings.Join(behind, ", "), why)}
+			return 0, &finding{fmt.Sprintf("not worked off after %s: %s (%v); %s", drainLimit, strings.Join(behind, ", "), err, why)}
 		}
 		if err := t.child.live(ctx, 100*time.Millisecond); err != nil {
 			return 0, err
 		}
 	}
+}
+
+// behind lists the partitions that are not worked off; ends keeps what Kafka
+// said. A connection from before the last kill is an error first.
+func (t *test) behind(ctx context.Context, st *store.Store, ends map[schemas.Partition]int64) (list []string, err error) {
+	var positions []store.Position
+	err = st.View(ctx, func(v *store.View) (err error) {
+		positions, err = v.Positions()
+		return err
+	})
+	for _, p := range positions {
+		if _, known := ends[p.Partition]; !known {
+			_, end, err := t.kafka.kafka.Offsets(ctx, p.Partition)
+			if err != nil {
+				return nil, err
+			}
+			ends[p.Partition] = end
+		}
+		if end := ends[p.Partition]; p.Next != end {
+			list = append(list, fmt.Sprintf("%s/%d at %d of %d", p.Topic, p.ID, p.Next, end))
+		}
+	}
+	return list, err
 }
 
 // checkHTTP looks for each event that was posted in the archive, and returns
@@ -169,6 +175,7 @@ func (t *test) checkSums(ledger *jobs.BalanceLine, expected *producer.Expected, 
 	t.show("rejected", "%d; the generator made %d", ledger.Rejected, expected.Rejected())
 	t.show("difference", "%d", ledger.Counted-expected.Counted-own)
 	t.show("answers while it ran", "%d; positions and totals never went back", t.watch.answers)
+	t.show("looks after a kill", "%d, at %d files: each has its checkpoint", t.dead.looks, t.dead.files)
 	if t.kafka.acknowledged != expected.Records {
 		t.find("%d records were acknowledged, the generator made %d", t.kafka.acknowledged, expected.Records)
 	}
