@@ -174,7 +174,7 @@ func (t *test) checkSums(ledger *jobs.BalanceLine, expected *producer.Expected, 
 	t.show("duplicates", "%d; the generator made %d", ledger.Duplicate, expected.Duplicates)
 	t.show("rejected", "%d; the generator made %d", ledger.Rejected, expected.Rejected())
 	t.show("difference", "%d", ledger.Counted-expected.Counted-own)
-	t.show("answers while it ran", "%d; positions and totals never went back", t.watch.answers)
+	t.show("answers while it ran", "%d (%s): positions and totals never went back", len(t.watch.took), spread(t.watch.took))
 	t.show("looks after a kill", "%d, at %d files: each has its checkpoint", t.dead.looks, t.dead.files)
 	if t.kafka.acknowledged != expected.Records {
 		t.find("%d records were acknowledged, the generator made %d", t.kafka.acknowledged, expected.Records)
@@ -189,7 +189,7 @@ func (t *test) checkSums(ledger *jobs.BalanceLine, expected *producer.Expected, 
 	if ledger.Duplicate < expected.Duplicates || ledger.Rejected < expected.Rejected() {
 		t.find("duplicates %d and rejected %d must be at least %d and %d", ledger.Duplicate, ledger.Rejected, expected.Duplicates, expected.Rejected())
 	}
-	if t.killed > 0 && t.watch.answers == 0 {
+	if t.killed > 0 && len(t.watch.took) == 0 {
 		t.find("nobody could read anything while it ran")
 	}
 }

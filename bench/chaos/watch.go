@@ -18,11 +18,11 @@ var watchedMeters = []string{"requests", "errors", "emails"}
 // watcher asks meters all the time: what a reader has seen once must stay, also
 // across kills. Nothing in this load subtracts.
 type watcher struct {
-	url     string
-	client  *http.Client
-	answers int64
-	next    map[string]int64 // "usage/0" → position
-	value   map[string]schemas.Decimal
+	url    string
+	client *http.Client
+	took   []time.Duration  // of each answer
+	next   map[string]int64 // "usage/0" → position
+	value  map[string]schemas.Decimal
 }
 
 func newWatcher(addr string) *watcher {
@@ -42,6 +42,7 @@ func (w *watcher) run(ctx context.Context) error {
 }
 
 func (w *watcher) look(meter string) error {
+	asked := time.Now()
 	resp, err := w.client.Get(w.url + "/api/v1/meters/" + meter + "/query")
 	if err != nil {
 		return nil // killed
@@ -53,7 +54,7 @@ func (w *watcher) look(meter string) error {
 	if err := json.NewDecoder(resp.Body).Decode(&answer); err != nil || resp.StatusCode != http.StatusOK {
 		return nil
 	}
-	w.answers++
+	w.took = append(w.took, time.Since(asked))
 	if err := w.positions(resp.Header.Get("X-Data-Through")); err != nil {
 		return err
 	}

@@ -15,7 +15,14 @@ readers=$(cd "$(dirname "$0")" && pwd)
 repo=$(cd "$readers/../.." && pwd)
 shared=${SHARED:-$repo/../shared}
 python=${PYTHON:-python3}
-unset "${!TALLYBOOK_@}"
+unset "${!TALLYBOOK_@}" # settings from outside
+export PYTHONDONTWRITEBYTECODE=1
+
+need() { "$@" >/dev/null 2>&1 || { echo "this needs: $*" >&2; exit 2; }; }
+need test -r "$shared/data/access-combined.log.gz"
+need "$python" -c 'import duckdb, pyarrow'
+need kcat -V
+
 work=$(mktemp -d "${TMPDIR:-/tmp}/tallybook-readers-XXXXXX")
 server=
 
@@ -34,11 +41,6 @@ finish() {
 }
 trap finish EXIT
 trap 'exit 130' INT TERM
-
-need() { "$@" >/dev/null 2>&1 || { echo "this needs: $*" >&2; exit 2; }; }
-need test -r "$shared/data/access-combined.log.gz"
-need "$python" -c 'import duckdb, pyarrow'
-need kcat -V
 
 tallybook=${TALLYBOOK:-$work/tallybook}
 [ -n "${TALLYBOOK:-}" ] || (cd "$repo" && go build -o "$tallybook" .)

@@ -1,0 +1,60 @@
+package main
+
+import (
+	"testing"
+
+	"tallybook/pipeline/producer"
+	"tallybook/schemas"
+)
+
+func TestCompareFindsWhatDiffers(t *testing.T) {
+	one, two := producer.Totals{Events: 1}, producer.Totals{Events: 2}
+	for _, c := range []struct {
+		name      string
+		want, got map[string]producer.Totals
+		findings  int
+	}{
+		{"equal", map[string]producer.Totals{"a": one}, map[string]producer.Totals{"a": one}, 0},
+		{"doubled", map[string]producer.Totals{"a": one}, map[string]producer.Totals{"a": two}, 1},
+		{"lost", map[string]producer.Totals{"a": one, "b": two}, map[string]producer.Totals{"a": one}, 1},
+		{"never sent", map[string]producer.Totals{"a": one}, map[string]producer.Totals{"a": one, "b": one}, 1},
+		{"latency", map[string]producer.Totals{"a": one},
+			map[string]producer.Totals{"a": {Events: 1, LatencyMS: schemas.Decimal{Nanos: 1}}}, 1},
+	} {
+		run := &test{}
+		compare(run, "name", c.want, c.got)
+		if got := len(run.findings); got != c.findings {
+			t.Errorf("%s: got %d findings %v, want %d", c.name, got, run.findings, c.findings)
+		}
+	}
+}
+
+func TestPositionsMustNotGoBack(t *testing.T) {
+	w := newWatcher("127.0.0.1:1")
+	for _, c := range []struct {
+		through string
+		good    bool
+	}{
+		{"1970-01-01T00:00:00Z", true},
+		{"2026-01-01T00:00:00Z; usage=0:120,1:98", true},
+		{"2026-01-01T00:00:00Z; usage=0:120,1:99", true},
+		{"2026-01-01T00:00:00Z; emails=0:1", true},
+		{"2026-01-01T00:00:00Z; usage=0:119,1:99", false},
+		{"2026-01-01T00:00:00Z; usage=0:x", false},
+	} {
+		if err := w.positions(c.through); (err == nil) != c.good {
+			t.Errorf("%s: got %v, want good %v", c.through, err, c.good)
+		}
+	}
+}
+
+func TestParseHTTPID(t *testing.T) {
+	if p, n, ok := parseHTTPID("1-23"); p != 1 || n != 23 || !ok {
+		t.Errorf("got %d %d %v, want 1 23 true", p, n, ok)
+	}
+	for _, id := range []string{"", "1", "1-", "-1", "a-1", "1-2-3"} {
+		if p, n, ok := parseHTTPID(id); ok {
+			t.Errorf("%q: got %d %d, want not ok", id, p, n)
+		}
+	}
+}
