@@ -1,0 +1,44 @@
+# Needs Go, git and make. No cgo: the binary is static.
+export CGO_ENABLED = 0
+STATICCHECK = honnef.co/go/tools/cmd/staticcheck@v0.8.1
+FUZZTIME ?= 30s
+
+.PHONY: help run build test lint bench chaos facts fuzz clean
+.DEFAULT_GOAL := help
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+build: ## bin/tallybook
+	go build -trimpath -o bin/tallybook .
+
+run: build ## everything on loopback, with a sample imported and shown; until Ctrl-C
+	bin/tallybook demo
+
+test: ## all tests
+	go test ./...
+
+lint: ## gofmt, go vet, staticcheck, the direction of imports
+	@unformatted=$$(gofmt -l $$(git ls-files '*.go')); test -z "$$unformatted" || { echo "gofmt would change: $$unformatted"; exit 1; }
+	go vet ./...
+	go run $(STATICCHECK) ./...
+	go test -count=1 -run TestImports .
+
+bench: build ## how fast each part and the whole way are
+	bin/tallybook bench
+
+chaos: ## kills the process 50 times under load and compares what was counted with what was sent
+	go run ./bench/chaos
+
+facts: ## real logs, read back by DuckDB, pyarrow and kcat (installs a Python environment)
+	bench/readers/run.sh
+
+fuzz: ## every fuzz target for FUZZTIME (30s)
+	@set -e; for p in $$(go list ./...); do \
+	  for f in $$(go test -list '^Fuzz' $$p | grep '^Fuzz' || true); do \
+	    echo "$$p $$f"; go test -run '^$$' -fuzz "^$$f\$$" -fuzztime $(FUZZTIME) $$p; \
+	  done; \
+	done
+
+clean: ## what was built; the data folder stays
+	rm -rf bin
