@@ -48,8 +48,8 @@ type GenerateConfig struct {
 	Start   time.Time
 	Account string // name before the number, default "acct-"
 
-	Accounts int // default 100; Wide 1000
-	Routes   int // default 40; Wide 200
+	Accounts int // default 100
+	Routes   int // default 40; Wide 60
 
 	ErrorShare     float64 // of good events: api.error on topic errors
 	EmailShare     float64 // of good events: email.… on topic emails; the others are api.request on usage
@@ -72,13 +72,11 @@ func (c *GenerateConfig) setDefaults() error {
 		c.Account = "acct-"
 	}
 	if c.Accounts == 0 {
-		if c.Accounts = 100; c.Shape == Wide {
-			c.Accounts = 1000
-		}
+		c.Accounts = 100
 	}
 	if c.Routes == 0 {
 		if c.Routes = 40; c.Shape == Wide {
-			c.Routes = 200
+			c.Routes = 60
 		}
 	}
 	if c.BatchRecords == 0 {

@@ -46,6 +46,8 @@ type batch struct {
 	errors *errorLog
 	ledger store.Ledger
 
+	columns []schemas.Field // of the topic's archive
+
 	bytes   int64 // of record values
 	days    map[schemas.Day]struct{}
 	lastDay schemas.Day
@@ -57,8 +59,17 @@ func newBatch(tp schemas.Partition, errors *errorLog) *batch {
 		topic: tp.Topic,
 		rows:  archive.Rows{Dataset: tp.Topic, Partition: tp.ID},
 		cells: newCells(topicFamily[tp.Topic]), errors: errors,
-		days: map[schemas.Day]struct{}{},
+		days: map[schemas.Day]struct{}{}, columns: stringColumns(tp.Topic),
 	}
+}
+
+func stringColumns(topic schemas.Topic) (columns []schemas.Field) {
+	for f := range schemas.NumFields {
+		if f != schemas.Region && schemas.TopicFields[topic].Has(f) { // region is a dimension without a column
+			columns = append(columns, f)
+		}
+	}
+	return columns
 }
 
 // start empties the batch for records from offset next on.
@@ -124,16 +135,13 @@ func (b *batch) appendRow(ev *schemas.Event, account archive.Code, offset, clock
 	r, in := &b.rows, b.dims.intern
 	n := len(r.Time)
 	r.ID.Append(ev.ID)
-	r.Source = append(r.Source, in.code(ev.Source))
+	r.Source = append(r.Source, b.dims.source.of(in, ev.Source))
 	r.Account = append(r.Account, account)
-	r.Type = append(r.Type, in.code(ev.Type))
+	r.Type = append(r.Type, b.dims.kind.of(in, ev.Type))
 	r.Time = append(r.Time, ev.Time)
 	r.LogTime = append(r.LogTime, clock)
 	r.Offset = append(r.Offset, offset)
-	for f := range schemas.NumFields {
-		if f == schemas.Region { // a dimension without a column
-			continue
-		}
+	for _, f := range b.columns {
 		appendCode(&r.Strings[f], n, b.dims.field(ev, f))
 	}
 	if len(ev.Rest) > 0 || len(r.Data.Ends) > 0 {

@@ -143,13 +143,16 @@ func (c *cells) appendTo(cp *store.Checkpoint, strings []string) {
 type dimReader struct {
 	intern *interner
 	status [1000]archive.Code // of the decimal text of a status
+	last   [schemas.NumFields]lastSeen
+	source lastSeen
+	kind   lastSeen // the event's type
 }
 
 func (d *dimReader) field(ev *schemas.Event, f schemas.Field) archive.Code {
 	if !ev.Present.Has(f) || len(ev.Strings[f]) == 0 {
 		return 0
 	}
-	return d.intern.code(ev.Strings[f])
+	return d.last[f].of(d.intern, ev.Strings[f])
 }
 
 func (d *dimReader) statusCode(ev *schemas.Event) archive.Code {

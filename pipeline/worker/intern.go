@@ -11,9 +11,15 @@ import (
 // batches when it is full. strings[:n] may be read by others while it grows.
 type interner struct {
 	strings []string // by code; code 0 is null
-	hashes  []uint64 // by code
-	slots   []archive.Code
+	slots   []internSlot
 	bytes   int
+}
+
+// internSlot has 32 bits of the hash beside the code, so that a look-up rarely
+// follows the code to a string in vain.
+type internSlot struct {
+	hash uint32
+	code archive.Code // 0: empty
 }
 
 const (
@@ -22,7 +28,7 @@ const (
 )
 
 func newInterner() *interner {
-	return &interner{strings: make([]string, 1, 1024), hashes: make([]uint64, 1, 1024), slots: make([]archive.Code, 2048)}
+	return &interner{strings: make([]string, 1, 1024), slots: make([]internSlot, 2048)}
 }
 
 func (in *interner) full() bool {
@@ -30,25 +36,24 @@ func (in *interner) full() bool {
 }
 
 func (in *interner) code(s []byte) archive.Code {
-	h := xxh3.Hash(s)
-	mask := uint64(len(in.slots) - 1)
+	h := uint32(xxh3.Hash(s))
+	mask := uint32(len(in.slots) - 1)
 	for i := h & mask; ; i = (i + 1) & mask {
-		c := in.slots[i]
-		if c == 0 {
+		slot := in.slots[i]
+		if slot.code == 0 {
 			return in.add(s, h, i)
 		}
-		if in.hashes[c] == h && in.strings[c] == string(s) {
-			return c
+		if slot.hash == h && in.strings[slot.code] == string(s) {
+			return slot.code
 		}
 	}
 }
 
-func (in *interner) add(s []byte, h, slot uint64) archive.Code {
+func (in *interner) add(s []byte, h, at uint32) archive.Code {
 	c := archive.Code(len(in.strings))
 	in.strings = append(in.strings, string(s))
-	in.hashes = append(in.hashes, h)
 	in.bytes += len(s)
-	in.slots[slot] = c
+	in.slots[at] = internSlot{h, c}
 	if 2*len(in.strings) > len(in.slots) {
 		in.grow()
 	}
@@ -56,13 +61,32 @@ func (in *interner) add(s []byte, h, slot uint64) archive.Code {
 }
 
 func (in *interner) grow() {
-	in.slots = make([]archive.Code, 2*len(in.slots))
-	mask := uint64(len(in.slots) - 1)
-	for c := 1; c < len(in.strings); c++ {
-		i := in.hashes[c] & mask
-		for in.slots[i] != 0 {
+	old := in.slots
+	in.slots = make([]internSlot, 2*len(old))
+	mask := uint32(len(in.slots) - 1)
+	for _, slot := range old {
+		if slot.code == 0 {
+			continue
+		}
+		i := slot.hash & mask
+		for in.slots[i].code != 0 {
 			i = (i + 1) & mask
 		}
-		in.slots[i] = archive.Code(c)
+		in.slots[i] = slot
 	}
+}
+
+// lastSeen skips the look-up where a field has the value that it had before.
+type lastSeen struct {
+	text string
+	code archive.Code
+}
+
+func (l *lastSeen) of(in *interner, s []byte) archive.Code {
+	if l.code != 0 && l.text == string(s) {
+		return l.code
+	}
+	l.code = in.code(s)
+	l.text = in.strings[l.code]
+	return l.code
 }

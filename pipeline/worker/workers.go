@@ -34,7 +34,7 @@ type Config struct {
 	DedupeMaxIDs int64         // 10 million in the process: 270 MB
 
 	Interval    time.Duration // a batch closes after it: 1 s
-	BatchEvents int           // or at so many records: 100,000, which fold well and take 20 MB
+	BatchEvents int           // or at so many records: 65,536, which fold well and take 12 MB
 	BatchBytes  int64         // or at so many bytes of records: 64 MiB
 	BatchDays   int           // or past so many event dates, a file each: 64
 
@@ -74,7 +74,7 @@ func (c *Config) fill() {
 	orElse(&c.DedupeWindow, 24*time.Hour)
 	orElse(&c.DedupeMaxIDs, 10_000_000)
 	orElse(&c.Interval, time.Second)
-	orElse(&c.BatchEvents, 100_000)
+	orElse(&c.BatchEvents, 1<<16)
 	orElse(&c.BatchBytes, 64<<20)
 	orElse(&c.BatchDays, 64)
 	orElse(&c.FetchBytes, 4<<20)

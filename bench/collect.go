@@ -1,0 +1,279 @@
+package bench
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/url"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/gorilla/mux"
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/segmentio/kafka-go"
+
+	"tallybook/pipeline/collector"
+	"tallybook/pipeline/producer"
+	"tallybook/query"
+)
+
+// served is a rig with the collector and the query service on loopback.
+type served struct {
+	*rig
+	url    string
+	client *http.Client
+	stop   func()
+}
+
+func (r *rig) serve(ctx context.Context) (*served, error) {
+	partitions, err := r.kafka.EnsureTopics(ctx, 4, 1)
+	if err != nil {
+		return nil, err
+	}
+	collect, err := collector.New(collector.Config{Kafka: r.kafka, Partitions: partitions, Log: r.log})
+	if err != nil {
+		return nil, err
+	}
+	answers, err := query.New(query.Config{Store: r.store, Registry: prometheus.NewRegistry(), Log: r.log})
+	if err != nil {
+		return nil, err
+	}
+	router := mux.NewRouter()
+	collect.Routes(router)
+	answers.Routes(router)
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return nil, err
+	}
+	server := collector.Server("", router)
+	ctx, cancel := context.WithCancel(ctx)
+	var running sync.WaitGroup
+	running.Go(func() { _ = collect.Run(ctx) })
+	running.Go(func() { _ = server.Serve(l) }) // ends by Close below
+	return &served{rig: r, url: "http://" + l.Addr().String(),
+		client: &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 256}},
+		stop:   func() { server.Close(); cancel(); running.Wait() }}, nil
+}
+
+// post sends events and demands that all were accepted.
+func (s *served) post(body []byte) error {
+	res, err := s.client.Post(s.url+"/api/v1/events", "application/cloudevents-batch+json", bytes.NewReader(body))
+	if err != nil {
+		return err
+	}
+	defer res.Body.Close()
+	if _, err := io.Copy(io.Discard, res.Body); err != nil {
+		return err
+	}
+	if res.StatusCode != http.StatusNoContent {
+		return fmt.Errorf("collector answered %s", res.Status)
+	}
+	return nil
+}
+
+// bodies are n requests of size events each.
+func bodies(ctx context.Context, n, size int, load producer.GenerateConfig) ([][]byte, error) {
+	load.Events, load.BatchRecords, load.Now = int64(n*size), size, time.Now
+	var all [][]byte
+	_, err := producer.Generate(ctx, load, func(records []kafka.Message) error {
+		b := []byte("[")
+		for i := range records {
+			if i > 0 {
+				b = append(b, ',')
+			}
+			b = append(b, records[i].Value...)
+		}
+		all = append(all, append(b, ']'))
+		return nil
+	})
+	return all, err
+}
+
+// CollectorResult is one load on the collector.
+type CollectorResult struct {
+	Events   int64
+	Wall     time.Duration
+	P50, P99 time.Duration // of a request
+}
+
+func (r CollectorResult) String() string {
+	return fmt.Sprintf("%9.0f events/s  request p50 %s p99 %s", float64(r.Events)/r.Wall.Seconds(),
+		r.P50.Round(100*time.Microsecond), r.P99.Round(100*time.Microsecond))
+}
+
+// Collector measures POST /api/v1/events with the given number of connections
+// and events a request, every acknowledgement behind an fsync of the log.
+func Collector(ctx context.Context, dir string, connections, size, requests int) (CollectorResult, error) {
+	r, err := openRig(ctx, dir, 4)
+	if err != nil {
+		return CollectorResult{}, err
+	}
+	defer r.close()
+	s, err := r.serve(ctx)
+	if err != nil {
+		return CollectorResult{}, err
+	}
+	defer s.stop()
+	all, err := bodies(ctx, requests, size, producer.GenerateConfig{Seed: 7})
+	if err != nil {
+		return CollectorResult{}, err
+	}
+	var next atomic.Int64
+	took := make([]time.Duration, requests)
+	errs := make(chan error, connections)
+	began := time.Now()
+	for range connections {
+		go func() {
+			for {
+				i := next.Add(1) - 1
+				if i >= int64(requests) {
+					errs <- nil
+					return
+				}
+				at := time.Now()
+				if err := s.post(all[i]); err != nil {
+					errs <- err
+					return
+				}
+				took[i] = time.Since(at)
+			}
+		}()
+	}
+	for range connections {
+		if e := <-errs; e != nil {
+			err = e
+		}
+	}
+	wall := time.Since(began)
+	slices.Sort(took)
+	return CollectorResult{Events: int64(requests * size), Wall: wall, P50: took[len(took)/2], P99: took[len(took)*99/100]}, err
+}
+
+// FreshnessResult says how long after its 2xx an event was in the meter query.
+type FreshnessResult struct {
+	Rate          float64 // events a second that really flowed beside it
+	Probes        int
+	P50, P99, Max time.Duration
+}
+
+func (r FreshnessResult) String() string {
+	return fmt.Sprintf("p50 %s  p99 %s  max %s  (%d probes beside %.0f events/s)", r.P50.Round(time.Millisecond),
+		r.P99.Round(time.Millisecond), r.Max.Round(time.Millisecond), r.Probes, r.Rate)
+}
+
+// Freshness sends rate events a second over HTTP for the given time; beside
+// them single events of accounts of their own, each watched through the meter
+// query until it is counted.
+func Freshness(ctx context.Context, dir string, rate int, lasts time.Duration) (FreshnessResult, error) {
+	r, err := openRig(ctx, dir, 4)
+	if err != nil {
+		return FreshnessResult{}, err
+	}
+	defer r.close()
+	s, err := r.serve(ctx)
+	if err != nil {
+		return FreshnessResult{}, err
+	}
+	defer s.stop()
+	workers, stop := context.WithCancel(ctx)
+	exited := make(chan error, 1)
+	w := r.workers(defaultWorkers())
+	go func() { exited <- w.Run(workers) }()
+	defer func() { stop(); <-exited }()
+	for w.Ready() != nil {
+		time.Sleep(time.Millisecond)
+	}
+	const size = 500
+	all, err := bodies(ctx, int(lasts.Seconds())*rate/size, size, producer.GenerateConfig{Seed: 9})
+	if err != nil {
+		return FreshnessResult{}, err
+	}
+	var sent atomic.Int64
+	began := time.Now()
+	flowed := make(chan error, 1)
+	go func() { flowed <- s.flow(all, time.Second*size/time.Duration(rate), &sent) }()
+	var mu sync.Mutex
+	var seen []time.Duration
+	var failed error
+	var probes sync.WaitGroup
+	for n := 0; time.Since(began) < lasts-2*time.Second; n++ {
+		probes.Go(func() {
+			took, err := s.probe(fmt.Sprintf("probe-%d", n))
+			mu.Lock()
+			defer mu.Unlock()
+			if seen = append(seen, took); err != nil {
+				failed = err
+			}
+		})
+		time.Sleep(40 * time.Millisecond)
+	}
+	probes.Wait()
+	if err := <-flowed; err != nil {
+		return FreshnessResult{}, err
+	}
+	if failed != nil {
+		return FreshnessResult{}, failed
+	}
+	slices.Sort(seen)
+	return FreshnessResult{Rate: float64(sent.Load()) / time.Since(began).Seconds(), Probes: len(seen),
+		P50: seen[len(seen)/2], P99: seen[len(seen)*99/100], Max: seen[len(seen)-1]}, nil
+}
+
+// flow posts the bodies at a steady pace, several at a time where one is slow.
+func (s *served) flow(all [][]byte, every time.Duration, sent *atomic.Int64) error {
+	slots := make(chan struct{}, 32)
+	errs := make(chan error, len(all))
+	began := time.Now()
+	for i, body := range all {
+		time.Sleep(time.Until(began.Add(time.Duration(i) * every)))
+		slots <- struct{}{}
+		go func() {
+			err := s.post(body)
+			if err == nil {
+				sent.Add(500)
+			}
+			errs <- err
+			<-slots
+		}()
+	}
+	for range all {
+		if err := <-errs; err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// probe sends one event and returns the time from its 2xx until it is counted.
+func (s *served) probe(account string) (time.Duration, error) {
+	event := fmt.Sprintf(`[{"specversion":"1.0","id":"1","source":"bench","type":"api.request","subject":%q,"data":{"endpoint":"/probe","status":200}}]`, account)
+	if err := s.post([]byte(event)); err != nil {
+		return 0, err
+	}
+	acknowledged := time.Now()
+	question := s.url + "/api/v1/meters/requests/query?subject=" + url.QueryEscape(account) +
+		"&from=" + time.Now().UTC().Truncate(time.Hour).Format(time.RFC3339)
+	for {
+		res, err := s.client.Get(question)
+		if err != nil {
+			return 0, err
+		}
+		body, err := io.ReadAll(res.Body)
+		res.Body.Close()
+		if err != nil {
+			return 0, err
+		}
+		if bytes.Contains(body, []byte(`"value":1`)) {
+			return time.Since(acknowledged), nil
+		}
+		if time.Since(acknowledged) > 30*time.Second {
+			return 0, fmt.Errorf("event of %s not counted 30 s after its 2xx: %s", account, body)
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+}
