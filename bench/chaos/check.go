@@ -175,7 +175,8 @@ func (t *test) checkSums(ledger *jobs.BalanceLine, expected *producer.Expected, 
 	t.show("rejected", "%d; the generator made %d", ledger.Rejected, expected.Rejected())
 	t.show("difference", "%d", ledger.Counted-expected.Counted-own)
 	t.show("answers while it ran", "%d (%s): positions and totals never went back", len(t.watch.took), spread(t.watch.took))
-	t.show("looks after a kill", "%d, at %d files: each has its checkpoint", t.dead.looks, t.dead.files)
+	t.show("looks after a kill", "%d, at %d files: each has its checkpoint; died with staged files %d, before publishing %d",
+		t.dead.looks, t.dead.files, t.dead.staged, t.dead.unpublished)
 	if t.kafka.acknowledged != expected.Records {
 		t.find("%d records were acknowledged, the generator made %d", t.kafka.acknowledged, expected.Records)
 	}

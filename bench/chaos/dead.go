@@ -17,8 +17,11 @@ import (
 type dead struct {
 	data  string
 	looks int
-	files int              // seen, all looks together
-	next  map[string]int64 // by partition: the position at the last look
+	files int // seen, all looks together
+	// Looks at a process that died while a batch was staged and not committed,
+	// and while one was committed and not published.
+	staged, unpublished int
+	next                map[string]int64 // by partition: the position at the last look
 }
 
 // look checks that each file that a plain glob finds belongs to a checkpoint
@@ -61,17 +64,30 @@ func (d *dead) look(ctx context.Context) error {
 
 func (d *dead) published(committed map[string]bool) error {
 	archive := os.DirFS(filepath.Join(d.data, "archive"))
+	seen := 0
 	for _, topic := range schemas.Topics {
 		names, err := fs.Glob(archive, string(topic)+"/date=*/*.parquet")
 		if err != nil {
 			return err
 		}
+		seen += len(names)
 		for _, name := range names {
-			d.files++
 			if !committed[name] {
 				return &finding{fmt.Sprintf("after a kill readers see %s, which no checkpoint knows", name)}
 			}
 		}
+	}
+	d.files += seen
+	staged, err := fs.Glob(archive, "_staging/*")
+	if err != nil {
+		return err
+	}
+	unpublished := len(committed) - seen
+	if unpublished > 0 {
+		d.unpublished++
+	}
+	if len(staged) > unpublished {
+		d.staged++
 	}
 	return nil
 }

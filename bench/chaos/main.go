@@ -169,7 +169,7 @@ func (t *test) underFire(ctx context.Context) error {
 	t.http = newHTTPLoad(t.child.http, t.seed)
 	t.watch = newWatcher(t.child.http)
 	t.dead = dead{data: t.data(), next: map[string]int64{}}
-	if err := t.child.start(); err != nil {
+	if err := t.child.start(t.interval()); err != nil {
 		return err
 	}
 	g, ctx := errgroup.WithContext(ctx)
@@ -198,6 +198,13 @@ func (t *test) underFire(ctx context.Context) error {
 	}
 	t.took = time.Since(t.began)
 	return nil
+}
+
+func (t *test) interval() time.Duration {
+	if t.random.IntN(2) == 0 {
+		return 200 * time.Millisecond
+	}
+	return time.Second
 }
 
 // killAll kills and restarts, at moments spread over the time that the load
@@ -235,7 +242,7 @@ func (t *test) killAll(ctx context.Context) error {
 				return err
 			}
 		}
-		if err := t.child.start(); err != nil {
+		if err := t.child.start(t.interval()); err != nil {
 			return err
 		}
 	}
