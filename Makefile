@@ -10,7 +10,7 @@ help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 build: ## bin/tallybook
-	go build -trimpath -o bin/tallybook .
+	go build -o bin/tallybook .
 
 run: build ## everything on loopback, with a sample imported and shown; until Ctrl-C
 	bin/tallybook demo
