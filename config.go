@@ -54,7 +54,7 @@ func addFlags(f *pflag.FlagSet) {
 	f.Int("replication", 1, "replicas of each topic on an external Kafka, when topics are made")
 	f.Bool("no-auth", false, "every caller is an administrator; on loopback addresses only")
 	f.Bool("insecure", false, "allow what is refused for safety, such as --no-auth on other addresses")
-	f.Int64("log-max-bytes", 4<<30, "size limit of the embedded broker's log; beyond it events are refused with 503")
+	f.Int64("log-max-bytes", 1<<30, "size limit of the embedded broker's log; beyond it events are refused with 503")
 	f.Int("max-record-bytes", 1<<20, "largest record that is processed; larger ones become error rows")
 	f.Duration("checkpoint-interval", time.Second, "longest time between two checkpoints of a partition")
 	f.Duration("dedupe-window", 24*time.Hour, "how long a repeat is recognised, in log clock; at most 35 days (840h)")

@@ -19,7 +19,7 @@ import (
 	"tallybook/pipeline/worker"
 )
 
-//go:embed duckdb.py
+//go:embed same_job.py
 var duckdbScript []byte
 
 // Config of a whole run.
@@ -104,7 +104,7 @@ func (c *Config) duckdb(ctx context.Context, load producer.GenerateConfig, dir s
 	if err := writeEvents(ctx, load, events); err != nil {
 		return err
 	}
-	script := filepath.Join(dir, "duckdb.py")
+	script := filepath.Join(dir, "same_job.py")
 	if err := os.WriteFile(script, duckdbScript, 0o644); err != nil {
 		return err
 	}

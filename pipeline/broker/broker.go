@@ -20,7 +20,7 @@ import (
 )
 
 const (
-	defaultMaxLogBytes = 4 << 30
+	defaultMaxLogBytes = 1 << 30
 	// MaxMessageBytes is the largest record batch: an event of 1 MiB, or a
 	// writer's batch of BatchBytes, with room for key, headers and framing.
 	MaxMessageBytes = 2 << 20
@@ -37,7 +37,7 @@ type Config struct {
 
 	Partitions int // of each topic when it is created; default 4. Later starts keep theirs
 
-	MaxLogBytes     int64 // of all partitions together; default 4 GiB (--log-max-bytes)
+	MaxLogBytes     int64 // of all partitions together; default 1 GiB (--log-max-bytes)
 	MaxMessageBytes int   // of one record batch; default MaxMessageBytes
 	// SegmentBytes is at what size a segment file ends. Two a partition stay
 	// behind the positions; default 8 MiB, or less where MaxLogBytes is small.

@@ -58,6 +58,7 @@ func (c *committer) commit(ctx context.Context, group []*commitRequest) {
 		deadline, cancel := context.WithTimeout(ctx, c.cfg.StoreTimeout)
 		results, err := c.cfg.Store.Checkpoint(deadline, batch)
 		cancel()
+		note(&c.cfg.trouble.store, err)
 		if err == nil {
 			c.cfg.metrics.committed(len(batch), c.cfg.Now().Sub(began))
 			for i, r := range group {

@@ -2,6 +2,7 @@ package worker
 
 import (
 	"math/bits"
+	"slices"
 	"strconv"
 
 	"tallybook/archive"
@@ -119,21 +120,26 @@ func (c *cells) appendTo(cp *store.Checkpoint, strings []string) {
 		return strings[code]
 	}
 	known := make(map[schemas.SeriesID]int, len(c.keys))
-	var dims [maxDims]string
 	n := len(c.family.Dims)
+	dims := make([]string, 0, len(c.keys)*n) // of all series
+	cp.Series = slices.Grow(cp.Series, len(c.keys))
+	cp.Deltas = slices.Grow(cp.Deltas, len(c.keys))
 	for i := range c.keys {
 		k := &c.keys[i]
+		first := len(dims)
 		for d := range n {
-			dims[d] = text(k.dims[d])
+			dims = append(dims, text(k.dims[d]))
 		}
 		account := text(k.account)
-		id := schemas.MakeSeriesID(c.family.Name, account, dims[:n])
+		id := schemas.MakeSeriesID(c.family.Name, account, dims[first:])
 		at, ok := known[id]
-		if !ok {
+		if ok {
+			dims = dims[:first] // the series is there, of another hour
+		} else {
 			at = len(cp.Series)
 			known[id] = at
 			cp.Series = append(cp.Series, schemas.Series{ID: id, Account: account, Family: c.family.Name,
-				Dims: append([]string(nil), dims[:n]...)})
+				Dims: dims[first:len(dims):len(dims)]})
 		}
 		cp.Deltas = append(cp.Deltas, store.Delta{Hour: k.hour, Series: at, Measures: c.sums[i]})
 	}

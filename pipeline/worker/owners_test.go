@@ -3,6 +3,7 @@ package worker
 import (
 	"context"
 	"fmt"
+	"io"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -124,6 +125,50 @@ func TestRestartRebuildsWindow(t *testing.T) {
 	if got := p.part.Topic; got != schemas.Usage {
 		t.Fatal(got)
 	}
+	p.drain()
+	r.check()
+}
+
+// A committed file that was damaged before it was published: the partition
+// stops and says so, instead of showing readers a broken file.
+func TestDamagedStagedFile(t *testing.T) {
+	r := newRig(t)
+	r.load(0, 30)
+	var victim atomic.Pointer[process]
+	r.setFault(func(step string) (error, error) {
+		if step == "move" {
+			if p := victim.Load(); p != nil { // else the move is tried again
+				p.kill()
+			}
+			return errFault, nil
+		}
+		return nil, nil
+	})
+	victim.Store(r.start())
+	<-victim.Load().exited
+	r.setFault(nil)
+	ctx := context.Background()
+	var name string
+	if err := r.bucket.List(ctx, "_staging/", func(n string, _ int64) error { name = n; return nil }); err != nil || name == "" {
+		t.Fatalf("no staged file, error %v", err)
+	}
+	f, err := r.bucket.Open(ctx, name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	whole := make([]byte, f.Size())
+	if _, err := f.ReadAt(whole, 0); err != nil {
+		t.Fatal(err)
+	}
+	put := func(b []byte) {
+		if err := r.bucket.Put(ctx, name, func(w io.Writer) error { _, err := w.Write(b); return err }); err != nil {
+			t.Fatal(err)
+		}
+	}
+	put(whole[:len(whole)/2])
+	p := r.start()
+	r.until("the partition has stopped", func() bool { return contains(*p.part.state.Load(), "is damaged") })
+	put(whole) // restored: it goes on by itself
 	p.drain()
 	r.check()
 }

@@ -60,7 +60,7 @@ func (p *partition) finishFiles(ctx context.Context, pos store.Position) error {
 	}
 	for i, name := range staged {
 		if committed[finals[i]] {
-			err = p.cfg.Archive.Publish(ctx, archive.FileInfo{Name: finals[i], Staged: name})
+			err = p.finishFile(ctx, finals[i], name)
 		} else {
 			err = p.cfg.Archive.Discard(ctx, name)
 		}
@@ -88,6 +88,36 @@ func (p *partition) finishFiles(ctx context.Context, pos store.Position) error {
 		}
 	}
 	return nil
+}
+
+// finishFile publishes a committed file, if it still is what was committed.
+func (p *partition) finishFile(ctx context.Context, final, staged string) error {
+	dataset, day, _, _, err := archive.ParseFinal(final)
+	if err != nil {
+		return err
+	}
+	var want [32]byte
+	err = p.cfg.Store.View(ctx, func(v *store.View) error {
+		files, err := v.Files(store.FileFilter{Dataset: dataset, Day: &day, Partition: &p.Partition})
+		for _, f := range files {
+			if f.Name == final {
+				want = f.SHA256
+			}
+		}
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	is, _, err := p.cfg.Archive.Hash(ctx, staged)
+	if err != nil {
+		return err
+	}
+	if is != want {
+		return &stopError{fmt.Sprintf("the archive file %s was committed and is damaged: it is not what was written; "+
+			"restore it from a backup of the archive under this name", staged)}
+	}
+	return p.cfg.Archive.Publish(ctx, archive.FileInfo{Name: final, Staged: staged})
 }
 
 // checkLog makes sure that the log still is the one that the position was

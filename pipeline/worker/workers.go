@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"sort"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -38,7 +39,7 @@ type Config struct {
 	BatchBytes  int64         // or at so many bytes of records: 64 MiB
 	BatchDays   int           // or past so many event dates, a file each: 64
 
-	FetchBytes         int64         // of one fetch: 4 MiB
+	FetchBytes         int64         // of one fetch, as compressed: 1 MiB, or one record batch that is larger
 	MaxRecordBytes     int           // of one record: 1 MiB; larger ones become error rows
 	ErrorRowsPerMinute int           // of a partition, in detail: 1,000; more share a row
 	RetryMin, RetryMax time.Duration // of every retry: 100 ms to 10 s
@@ -50,6 +51,19 @@ type Config struct {
 
 	metrics *metrics
 	budget  *idBudget
+	trouble *trouble
+}
+
+// trouble is what keeps all partitions from going on, in words, for readiness.
+type trouble struct{ group, store atomic.Pointer[string] }
+
+func note(at *atomic.Pointer[string], err error) {
+	if err == nil {
+		at.Store(nil)
+		return
+	}
+	s := err.Error()
+	at.Store(&s)
 }
 
 func orElse[T comparable](v *T, def T) {
@@ -77,7 +91,7 @@ func (c *Config) fill() {
 	orElse(&c.BatchEvents, 1<<16)
 	orElse(&c.BatchBytes, 64<<20)
 	orElse(&c.BatchDays, 64)
-	orElse(&c.FetchBytes, 4<<20)
+	orElse(&c.FetchBytes, 1<<20)
 	orElse(&c.MaxRecordBytes, 1<<20)
 	orElse(&c.ErrorRowsPerMinute, 1000)
 	orElse(&c.RetryMin, 100*time.Millisecond)
@@ -89,6 +103,7 @@ func (c *Config) fill() {
 	orElse(&c.SessionTimeout, 10*time.Second)
 	c.metrics = newMetrics(c.Registry)
 	c.budget = &idBudget{max: c.DedupeMaxIDs}
+	c.trouble = &trouble{}
 }
 
 // Workers process the partitions that the consumer group gives to this process.
@@ -139,6 +154,7 @@ func (w *Workers) Run(ctx context.Context) error {
 		}
 		delay := wait.next()
 		w.cfg.Log.Warn("consumer group, joining again", "error", err, "in", delay)
+		note(&w.cfg.trouble.group, err)
 		sleep(ctx, delay)
 	}
 	w.assign(ctx, hard, nil, secret)
@@ -175,6 +191,7 @@ func (w *Workers) member(ctx, hard context.Context, secret [16]byte, wait *backo
 		if err := w.admit(ctx); err != nil {
 			return err
 		}
+		note(&w.cfg.trouble.group, nil)
 		w.assign(ctx, hard, partitionsOf(gen), secret)
 		gen.Start(func(ctx context.Context) { w.hint(ctx, gen) })
 	}
@@ -302,8 +319,14 @@ func (w *Workers) hint(ctx context.Context, gen *kafka.Generation) {
 // Ready is nil when this process owns partitions and reads all of them; else
 // it says what is in the way.
 func (w *Workers) Ready() error {
+	if why := w.cfg.trouble.store.Load(); why != nil {
+		return errors.New(*why)
+	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	if why := w.cfg.trouble.group.Load(); why != nil && !w.joined {
+		return errors.New(*why)
+	}
 	if !w.joined {
 		return errors.New("no partitions are assigned to this process yet")
 	}

@@ -1,7 +1,7 @@
 """The same job in DuckDB, two threads, from a plain file: parse the events,
 drop repeats of (account, source, id), sum by series and hour, write Parquet.
 
-usage: duckdb.py EVENTS.ndjson OUT.parquet
+usage: same_job.py EVENTS.ndjson OUT.parquet
 It reads no log, keeps no positions and commits once: a bound, not a peer.
 """
 import sys, time
