@@ -135,13 +135,13 @@ func (d *doctor) freeSpace() {
 		d.bad("free space of %s: %v", dir, err)
 		return
 	}
-	switch free := int64(s.Bavail) * s.Bsize; {
-	case free < leastFree:
-		d.bad("%s has only %s free: the log, the archive and the store need room, or events are refused", dir, size(free))
-	case len(d.Brokers) == 0 && free < d.LogMaxBytes:
-		d.note("%s has %s free, less than the log may take (--log-max-bytes %d, %s)", dir, size(free), d.LogMaxBytes, size(d.LogMaxBytes))
+	switch left := int64(s.Bavail) * s.Bsize; {
+	case left < leastFree:
+		d.bad("%s has only %s free: the log, the archive and the store need room, or events are refused", dir, size(left))
+	case len(d.Brokers) == 0 && left < d.LogMaxBytes:
+		d.note("%s has %s free, less than the log may take (--log-max-bytes %d, %s)", dir, size(left), d.LogMaxBytes, size(d.LogMaxBytes))
 	default:
-		d.good("%s free", size(free))
+		d.good("%s of disk are free", size(left))
 	}
 }
 
@@ -222,8 +222,10 @@ func (d *doctor) openStore(ctx context.Context) {
 	d.good("store %s opens", d.storeURL())
 }
 
+// httpPort asks the process that holds the folder. One on an external Kafka
+// holds none, so that whatever listens there is asked.
 func (d *doctor) httpPort(ctx context.Context) {
-	if d.holder == "" {
+	if d.holder == "" && (len(d.Brokers) == 0 || free(d.HTTP) == nil) {
 		d.freePort(d.HTTP, "--http")
 		return
 	}
@@ -235,7 +237,7 @@ func (d *doctor) httpPort(ctx context.Context) {
 	}
 	res, err := client.Do(req)
 	if err != nil {
-		d.bad("process %s runs, but nothing answers at http://%s: %v; was it started with another --http?", d.holder, d.HTTP, err)
+		d.bad("nothing answers at http://%s, though a process runs: %v; was it started with another --http?", d.HTTP, err)
 		return
 	}
 	defer res.Body.Close()
@@ -249,14 +251,18 @@ func (d *doctor) httpPort(ctx context.Context) {
 
 // freePort: nobody runs here, so that the port must be free for us.
 func (d *doctor) freePort(addr, flag string) {
-	l, err := net.Listen("tcp", addr)
-	if err != nil {
+	if err := free(addr); err != nil {
 		d.bad("%s %s cannot be listened on: %v; choose another address with %s", flag, addr, err, flag)
 		return
 	}
-	if err := l.Close(); err != nil {
-		d.bad("%s %s: %v", flag, addr, err)
-		return
-	}
 	d.good("%s %s is free", flag, addr)
+}
+
+// free is nil where nobody listens at addr.
+func free(addr string) error {
+	l, err := net.Listen("tcp", addr)
+	if err != nil {
+		return err
+	}
+	return l.Close()
 }

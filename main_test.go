@@ -114,6 +114,17 @@ func start(t *testing.T, command, data string, args ...string) *server {
 	t.Helper()
 	args = append([]string{command, "--data", data, "--http", "127.0.0.1:0", "--kafka-listen", "127.0.0.1:0", "--log-level", "info"}, args...)
 	s := &server{Cmd: tallybookCommand(t, args...), data: data, output: &output{}, ended: make(chan struct{})}
+	launch(t, s)
+	s.until(t, "it is up", func() bool { return upLine.MatchString(s.output.String()) })
+	m := upLine.FindStringSubmatch(s.output.String())
+	s.url, s.kafka = m[1], m[2]
+	s.until(t, "it is ready", func() bool { _, status := s.get("/readyz"); return status == http.StatusOK })
+	return s
+}
+
+// launch starts the process, and sees to its end when the test ends.
+func launch(t *testing.T, s *server) {
+	t.Helper()
 	s.Stdout, s.Stderr = s.output, s.output
 	if err := s.Start(); err != nil {
 		t.Fatal(err)
@@ -126,11 +137,6 @@ func start(t *testing.T, command, data string, args ...string) *server {
 		_ = s.Process.Kill() // most have ended
 		<-s.ended
 	})
-	s.until(t, "it is up", func() bool { return upLine.MatchString(s.output.String()) })
-	m := upLine.FindStringSubmatch(s.output.String())
-	s.url, s.kafka = m[1], m[2]
-	s.until(t, "it is ready", func() bool { _, status := s.get("/readyz"); return status == http.StatusOK })
-	return s
 }
 
 // until waits for a condition; a process that has ended will not fulfil it.

@@ -3,6 +3,7 @@ package main
 import (
 	"database/sql"
 	"fmt"
+	"log/slog"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -11,6 +12,7 @@ import (
 	"strings"
 	"testing"
 
+	"tallybook/pipeline/broker"
 	"tallybook/schemas"
 )
 
@@ -190,4 +192,35 @@ func TestDoctor(t *testing.T) {
 	file := writeFile(t, "file", "")
 	tallybook(t, "doctor", "--data", filepath.Join(file, "data"), "--http", "127.0.0.1:0", "--kafka-listen", "127.0.0.1:0").want(t, 1, "is not writable")
 	tallybook(t, "doctor", "--data", filepath.Join(t.TempDir(), "none"), "--http", "127.0.0.1:0", "--kafka-listen", "127.0.0.1:0").want(t, 0, "does not exist yet")
+}
+
+// pipeline and query as processes of their own, on a Kafka that is not theirs.
+func TestPipelineAndQuery(t *testing.T) {
+	kafka, err := broker.Start(broker.Config{Dir: t.TempDir(), Listen: "127.0.0.1:0", Partitions: 2, Log: slog.New(slog.DiscardHandler)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := kafka.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	p := start(t, "pipeline", t.TempDir(), "--brokers", kafka.Addr())
+	p.command(t, "import", filepath.Join("testdata", "access.log"), "--format", "combined", "--account", "shop", "--brokers", kafka.Addr()).want(t, 0, "500 events")
+
+	listening := regexp.MustCompile(`"tallybook answers" http=(\S+)`)
+	q := &server{Cmd: tallybookCommand(t, "query", "--data", p.data, "--http", "127.0.0.1:0"), output: &output{}, ended: make(chan struct{})}
+	launch(t, q)
+	q.until(t, "it answers", func() bool { return listening.MatchString(q.output.String()) })
+	q.url = listening.FindStringSubmatch(q.output.String())[1]
+	q.until(t, "all is counted", func() bool { return q.total(t, "requests", "shop") == 500 })
+
+	p.command(t, "doctor", "--brokers", kafka.Addr(), "--http", strings.TrimPrefix(p.url, "http://")).want(t, 0,
+		"topic usage has its 2 partitions", "a lost broker loses acknowledged events", "no lag")
+	for name, s := range map[string]*server{"pipeline": p, "query": q} {
+		if code := s.stop(t); code != 0 {
+			t.Errorf("%s: got exit code %d, want 0\n%s", name, code, s.output)
+		}
+	}
+	p.command(t, "balance").want(t, 0, "records 500 = counted 500")
 }
