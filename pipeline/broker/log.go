@@ -2,7 +2,6 @@ package broker
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"log/slog"
 	"sync"
@@ -24,7 +23,7 @@ func (l *logger) Logf(level kfake.LogLevel, format string, args ...any) {
 	case kfake.LogLevelError:
 		at = slog.LevelError
 		l.mu.Lock()
-		l.err = errors.New(fmt.Sprintf(format, args...))
+		l.err = fmt.Errorf(format, args...)
 		l.mu.Unlock()
 	case kfake.LogLevelWarn:
 		at = slog.LevelWarn
