@@ -126,6 +126,7 @@ func (p *partition) own(ctx, hard context.Context, wait *backoff) (err error) {
 	}
 	p.setState("")
 	p.nextBatch()
+	p.started = time.Time{} // the first batch closes at once: a process that never lives long gets on too
 	for ctx.Err() == nil {
 		switch err := p.poll(ctx, hard); {
 		case err == nil:
