@@ -7,6 +7,7 @@ import (
 	"io"
 	"net/http"
 	"net/url"
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -223,6 +224,10 @@ func (d *demo) next() {
 	if d.cfg.Data != "./data" {
 		data = " --data " + d.cfg.Data
 	}
-	d.say("  tallybook verify%s; tallybook balance%s; tallybook doctor%s", data, data, data)
-	d.say("  duckdb -c \"SELECT endpoint, count(*) FROM '%s' GROUP BY 1 ORDER BY 2 DESC\"", filepath.Join(d.cfg.archiveURL(), "usage/*/*.parquet"))
+	for _, command := range []string{"verify", "balance", "doctor"} {
+		d.say("  %s %s%s", os.Args[0], command, data)
+	}
+	d.say("and where DuckDB is installed (pip install duckdb)")
+	d.say(`  python3 -c "import duckdb; duckdb.sql(\"SELECT endpoint, count(*) FROM '%s' GROUP BY 1 ORDER BY 2 DESC\").show()"`,
+		filepath.Join(d.cfg.archiveURL(), "usage/*/*.parquet"))
 }
