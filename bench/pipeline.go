@@ -12,6 +12,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
 	"github.com/segmentio/kafka-go"
 	"golang.org/x/sync/errgroup"
 	"golang.org/x/sys/unix"
@@ -44,12 +45,13 @@ type PipelineResult struct {
 	Files        int
 	StoreBytes   int64
 	Counted      int64
+	Steps        string // mean time of each step of a checkpoint
 }
 
 func (r PipelineResult) String() string {
-	return fmt.Sprintf("%9.0f events/s  %5.2f µs CPU/event  %5.1f Parquet bytes/event  %4d files  %4d MiB resident at most",
+	return fmt.Sprintf("%9.0f events/s  %5.2f µs CPU/event  %5.1f Parquet bytes/event  %4d files  %4d MiB resident at most;%s",
 		float64(r.Events)/r.Wall.Seconds(), float64(r.CPU.Microseconds())/float64(r.Events),
-		float64(r.ParquetBytes)/float64(r.Events), r.Files, r.MaxRSS>>20)
+		float64(r.ParquetBytes)/float64(r.Events), r.Files, r.MaxRSS>>20, r.Steps)
 }
 
 // rig is a broker, a store and an archive in a folder.
@@ -185,6 +187,8 @@ func Pipeline(ctx context.Context, cfg PipelineConfig, progress io.Writer) (Pipe
 	resetPeak()
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
+	registry := prometheus.NewRegistry()
+	cfg.Workers.Registry = registry
 	workers := r.workers(cfg.Workers)
 	exited := make(chan error, 1)
 	go func() { exited <- workers.Run(ctx) }()
@@ -208,7 +212,29 @@ func Pipeline(ctx context.Context, cfg PipelineConfig, progress io.Writer) (Pipe
 	if err := <-exited; err != nil {
 		return res, err
 	}
+	if err := steps(registry, &res); err != nil {
+		return res, err
+	}
 	return res, r.measure(context.WithoutCancel(ctx), &res)
+}
+
+// steps reads how long the steps of a checkpoint took from the workers' own
+// metrics.
+func steps(registry *prometheus.Registry, res *PipelineResult) error {
+	families, err := registry.Gather()
+	if err != nil {
+		return err
+	}
+	for _, f := range families {
+		if f.GetName() != "tallybook_checkpoint_step_seconds" {
+			continue
+		}
+		for _, m := range f.GetMetric() {
+			h := m.GetHistogram()
+			res.Steps += fmt.Sprintf("  %s %.0f ms", m.GetLabel()[0].GetValue(), 1000*h.GetSampleSum()/float64(h.GetSampleCount()))
+		}
+	}
+	return nil
 }
 
 // measure adds what is in archive and store.

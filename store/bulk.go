@@ -40,6 +40,9 @@ func (b *bulk) write(ctx context.Context, w *writeTx, n int, row func(i int, arg
 	if n == 0 {
 		return nil
 	}
+	// With a context that can end, the driver starts a goroutine for each
+	// execution; these are short, and ctx is looked at between them.
+	free := context.WithoutCancel(ctx)
 	err := w.conn.Raw(func(dc any) error {
 		if err := b.prepare(ctx, dc.(driver.Conn)); err != nil {
 			return err
@@ -49,13 +52,16 @@ func (b *bulk) write(ctx context.Context, w *writeTx, n int, row func(i int, arg
 			for k := range rowsPerStatement {
 				row(i+k, b.args[k*b.cols:(k+1)*b.cols])
 			}
-			if err := execStmt(ctx, b.stMany, b.args); err != nil {
+			if err := ctx.Err(); err != nil {
+				return err
+			}
+			if err := execStmt(free, b.stMany, b.args); err != nil {
 				return err
 			}
 		}
 		for ; i < n; i++ {
 			row(i, b.args[:b.cols])
-			if err := execStmt(ctx, b.stOne, b.args[:b.cols]); err != nil {
+			if err := execStmt(free, b.stOne, b.args[:b.cols]); err != nil {
 				return err
 			}
 		}

@@ -56,13 +56,16 @@ func (c *checkpointer) stop() {
 
 // write is the checkpoint protocol.
 func (c *checkpointer) write(job *writeJob) error {
+	began := c.p.cfg.Now()
 	cp, err := c.stage(job)
 	if err != nil {
 		return err
 	}
+	began = c.lap("stage", began)
 	// If we die here, the staged files belong to no checkpoint. No reader sees
 	// them, and the next owner discards them: their epoch is lower than its own.
 	job.result, err = c.commit(cp)
+	began = c.lap("commit", began)
 	if err != nil || job.result.Outcome != store.Applied {
 		// Fenced, refused or out of time: a file whose commit is unknown must
 		// stay for the next owner to decide, the others may go.
@@ -72,7 +75,15 @@ func (c *checkpointer) write(job *writeJob) error {
 		return err
 	}
 	// If we die here, the checkpoint holds. The next owner publishes its files.
-	return c.publish(cp)
+	err = c.publish(cp)
+	c.lap("publish", began)
+	return err
+}
+
+func (c *checkpointer) lap(step string, began time.Time) time.Time {
+	now := c.p.cfg.Now()
+	c.p.cfg.metrics.step.WithLabelValues(step).Observe(now.Sub(began).Seconds())
+	return now
 }
 
 // stage writes the batch's rows where no reader looks and makes the checkpoint

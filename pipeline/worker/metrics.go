@@ -16,6 +16,7 @@ type metrics struct {
 	lag, lagSeconds, span, ids *prometheus.GaugeVec
 	checkpoint, freshness      prometheus.Histogram
 	transaction, group         prometheus.Histogram
+	step                       *prometheus.HistogramVec
 	storeErrors                prometheus.Counter
 }
 
@@ -42,13 +43,15 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 		checkpoint:  histogram("checkpoint_seconds", "From closing a batch to its files being published.", seconds),
 		freshness:   histogram("freshness_seconds", "From the oldest record's timestamp in a batch to its being visible.", seconds),
 		transaction: histogram("checkpoint_transaction_seconds", "Time of the SQL transaction.", seconds),
-		group:       histogram("checkpoint_group_size", "Checkpoints that shared a transaction.", []float64{1, 2, 4, 8, 16, 32, 64}),
+		step: prometheus.NewHistogramVec(prometheus.HistogramOpts{Namespace: "tallybook", Name: "checkpoint_step_seconds",
+			Help: "Time of the steps of a checkpoint; commit includes waiting for the committer.", Buckets: seconds}, []string{"step"}),
+		group: histogram("checkpoint_group_size", "Checkpoints that shared a transaction.", []float64{1, 2, 4, 8, 16, 32, 64}),
 		storeErrors: prometheus.NewCounter(prometheus.CounterOpts{Namespace: "tallybook", Name: "store_errors_total",
 			Help: "Checkpoint transactions that failed and were tried again."}),
 	}
 	if reg != nil {
 		reg.MustRegister(m.records, m.errors, m.retries, m.lag, m.lagSeconds, m.span, m.ids,
-			m.checkpoint, m.freshness, m.transaction, m.group, m.storeErrors)
+			m.checkpoint, m.freshness, m.transaction, m.group, m.step, m.storeErrors)
 	}
 	return m
 }
