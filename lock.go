@@ -12,7 +12,7 @@ import (
 // lockData makes this process the only one that writes to the data folder. The
 // lock goes with the process, however it ends.
 func lockData(dir string) (release func(), err error) {
-	if err := os.MkdirAll(dir, 0o755); err != nil {
+	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, fmt.Errorf("data folder: %w", err)
 	}
 	path := filepath.Join(dir, "LOCK")

@@ -106,7 +106,7 @@ func (p *parts) listen() error {
 }
 
 func (p *parts) openStores(ctx context.Context) (err error) {
-	if err := os.MkdirAll(p.cfg.Data, 0o755); err != nil {
+	if err := os.MkdirAll(p.cfg.Data, 0o700); err != nil {
 		return usageError{fmt.Errorf("data folder: %w", err)}
 	}
 	if p.store, err = store.Open(ctx, p.cfg.storeURL(), store.Options{Log: p.log}); err != nil {
@@ -220,7 +220,8 @@ func (p *parts) collector(ctx context.Context) (*collector.Collector, error) {
 	if err != nil {
 		return nil, err
 	}
-	cfg := collector.Config{Kafka: p.kafka, Partitions: partitions, Rules: p.rules(), Log: p.log, Metrics: p.registry}
+	cfg := collector.Config{Kafka: p.kafka, Partitions: partitions, Rules: p.rules(), Log: p.log, Metrics: p.registry,
+		MaxEventBytes: min(p.cfg.MaxRecord, 1<<20)}
 	if p.broker != nil {
 		cfg.Behind = p.broker.Full
 	}
@@ -272,6 +273,10 @@ func runPipeline(ctx context.Context, c *config) error {
 	}
 	p := newParts(c)
 	defer p.close()
+	var err error
+	if p.release, err = lockData(c.Data); err != nil {
+		return usageError{err}
+	}
 	if err := p.listen(); err != nil {
 		return err
 	}

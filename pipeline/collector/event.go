@@ -90,6 +90,10 @@ func (c *Collector) check(d *decoder, raw []byte, header string, received time.T
 	e.key = bytes.Clone(account)
 	if !d.event.HasTime {
 		e.value, e.rejected = d.stamp(raw, received)
+		if e.rejected == nil && len(e.value) > c.cfg.MaxEventBytes { // workers would refuse it
+			e.rejected = &schemas.Rejection{Reason: schemas.TooLarge,
+				Message: tooLarge("an event with the time of receipt", c.cfg.MaxEventBytes).message}
+		}
 	}
 	return e
 }

@@ -67,9 +67,10 @@ func (c *checkpointer) write(job *writeJob) error {
 	job.result, err = c.commit(cp)
 	began = c.lap("commit", began)
 	if err != nil || job.result.Outcome != store.Applied {
-		// Fenced, refused or out of time: a file whose commit is unknown must
-		// stay for the next owner to decide, the others may go.
-		if err == nil {
+		// Only a refused checkpoint is known not to be committed. A fenced one may
+		// be: its commit was applied, the answer lost, and then the other owner
+		// came. That owner publishes or discards the files.
+		if err == nil && job.result.Outcome == store.Refused {
 			c.discard(cp)
 		}
 		return err

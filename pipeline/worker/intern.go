@@ -23,7 +23,7 @@ type internSlot struct {
 }
 
 const (
-	maxInterned      = 1 << 20  // strings
+	maxInterned      = 1 << 16  // strings
 	maxInternedBytes = 64 << 20 // of their text
 )
 

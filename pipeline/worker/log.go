@@ -47,8 +47,8 @@ type fetchLog struct {
 	maxBytes  int64
 	maxWait   time.Duration
 
-	buf []byte // the current record's key and value
-	rec record
+	rec       record
+	buf, next []byte // key and value of the current record, and room for those of the next
 
 	end int64 // the log's end at the last fetch
 }
@@ -110,27 +110,31 @@ func recordBatches(r kafka.RecordReader) []protocol.RecordReader {
 	return []protocol.RecordReader{r}
 }
 
+// load makes rec the current record; where it cannot be read, the one before
+// stays current, whose hash the position needs.
 func (l *fetchLog) load(rec *kafka.Record) error {
-	l.rec = record{offset: rec.Offset, time: rec.Time.UnixMicro(), headers: rec.Headers}
+	r := record{offset: rec.Offset, time: rec.Time.UnixMicro(), headers: rec.Headers}
 	if rec.Time.IsZero() {
-		l.rec.time = 0
+		r.time = 0
 	}
 	keyLen, valueLen := bytesLen(rec.Key), bytesLen(rec.Value)
-	if n := keyLen + valueLen; cap(l.buf) < n {
-		l.buf = make([]byte, n+n/2)
+	if n := keyLen + valueLen; cap(l.next) < n {
+		l.next = make([]byte, n+n/2)
 	}
 	if rec.Key != nil {
-		l.rec.key = l.buf[:keyLen]
-		if _, err := io.ReadFull(rec.Key, l.rec.key); err != nil {
+		r.key = l.next[:keyLen]
+		if _, err := io.ReadFull(rec.Key, r.key); err != nil {
 			return err
 		}
 	}
 	if rec.Value != nil {
-		l.rec.value = l.buf[keyLen : keyLen+valueLen]
-		if _, err := io.ReadFull(rec.Value, l.rec.value); err != nil {
+		r.value = l.next[keyLen : keyLen+valueLen]
+		if _, err := io.ReadFull(rec.Value, r.value); err != nil {
 			return err
 		}
 	}
+	l.rec = r
+	l.buf, l.next = l.next, l.buf
 	return nil
 }
 
@@ -167,8 +171,9 @@ func (l *fetchLog) bounds(ctx context.Context) (first, end int64, err error) {
 	return 0, 0, fmt.Errorf("the broker does not know the partition")
 }
 
-// at reads the record at an offset.
+// at reads the record at an offset; the current record stays what it is.
 func (l *fetchLog) at(ctx context.Context, offset int64) (*record, error) {
+	l = &fetchLog{client: l.client, partition: l.partition, maxBytes: l.maxBytes, maxWait: l.maxWait}
 	found := errors.New("found")
 	_, err := l.fetch(ctx, offset, func(*record) error { return found })
 	if errors.Is(err, found) && l.rec.offset == offset {

@@ -80,10 +80,13 @@ func (p *partition) run(ctx, hard context.Context) {
 	wait := newBackoff(p.cfg.RetryMin, p.cfg.RetryMax)
 	for ctx.Err() == nil {
 		err := p.own(ctx, hard, wait)
-		if err == nil || ctx.Err() != nil {
+		if err == nil {
 			break
 		}
-		p.drop()
+		p.drop() // also when we leave: the partition may come back to this process
+		if ctx.Err() != nil {
+			break
+		}
 		delay := wait.next()
 		var stop *stopError
 		switch {
@@ -185,7 +188,7 @@ func (p *partition) poll(ctx, hard context.Context) error {
 		if losesPartition(err) {
 			return err
 		}
-		if err := p.settle(hard, false); err != nil {
+		if err := p.closeIfDue(hard); err != nil {
 			return err
 		}
 		return fmt.Errorf("fetch %s/%d at %d: %w", p.Topic, p.ID, p.batch.ledger.Next, err)
@@ -195,6 +198,11 @@ func (p *partition) poll(ctx, hard context.Context) error {
 		p.batch.ledger.Next = next
 	}
 	p.metrics.fetched(p.log.end-p.batch.ledger.Next, p.log.rec.time, now)
+	return p.closeIfDue(hard)
+}
+
+// closeIfDue takes in a finished checkpoint and closes a batch whose time is up.
+func (p *partition) closeIfDue(hard context.Context) error {
 	if err := p.settle(hard, false); err != nil {
 		return err
 	}
@@ -384,6 +392,6 @@ func (p *partition) handOver(hard context.Context) error {
 		p.drop()
 		return err
 	}
-	p.batch, p.spare = nil, nil // memory that a partition at rest need not hold
+	p.batch, p.spare, p.intern = nil, nil, nil // memory that a partition at rest need not hold
 	return nil
 }

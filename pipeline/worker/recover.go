@@ -3,7 +3,9 @@ package worker
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
+	"io/fs"
 	"slices"
 
 	"tallybook/archive"
@@ -48,6 +50,12 @@ func (p *partition) finishFiles(ctx context.Context, pos store.Position) error {
 	if err != nil {
 		return err
 	}
+	// A file of our epoch or a later one is a newer owner's, who is at work: we
+	// were stopped since we took over, and will be fenced.
+	staged = slices.DeleteFunc(staged, func(name string) bool {
+		_, _, epoch, err := archive.ParseStaged(name)
+		return err != nil || epoch >= pos.Epoch
+	})
 	finals := make([]string, len(staged))
 	for i, name := range staged {
 		if finals[i], _, _, err = archive.ParseStaged(name); err != nil {
@@ -117,7 +125,13 @@ func (p *partition) finishFile(ctx context.Context, final, staged string) error 
 		return &stopError{fmt.Sprintf("the archive file %s was committed and is damaged: it is not what was written; "+
 			"restore it from a backup of the archive under this name", staged)}
 	}
-	return p.cfg.Archive.Publish(ctx, archive.FileInfo{Name: final, Staged: staged})
+	err = p.cfg.Archive.Publish(ctx, archive.FileInfo{Name: final, Staged: staged})
+	if errors.Is(err, fs.ErrExist) { // a power loss in the middle of the move left both names
+		if is, _, hashErr := p.cfg.Archive.Hash(ctx, final); hashErr == nil && is == want {
+			return p.cfg.Archive.Discard(ctx, staged)
+		}
+	}
+	return err
 }
 
 // checkLog makes sure that the log still is the one that the position was

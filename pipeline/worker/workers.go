@@ -254,6 +254,14 @@ func (w *Workers) assign(ctx, hard context.Context, now []schemas.Partition, sec
 	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	// What was parked at an earlier change and is not ours again went elsewhere:
+	// its window would take its share of the budget for nothing.
+	for tp, p := range w.parked {
+		if !keep[tp] {
+			p.drop()
+			delete(w.parked, tp)
+		}
+	}
 	for _, o := range leaving {
 		w.parked[o.Partition] = o.partition
 	}
