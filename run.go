@@ -189,7 +189,7 @@ func (p *parts) rules() schemas.Rules {
 
 func (p *parts) workers() *worker.Workers {
 	return worker.New(worker.Config{Brokers: p.kafka.Brokers, Client: p.kafka.Client(), Dialer: p.kafka.Dialer, Store: p.store, Archive: p.archive, Rules: p.rules(),
-		Registry: p.registry, Log: p.log, Interval: p.cfg.Interval, MaxRecordBytes: p.cfg.MaxRecord,
+		Registry: p.registry, Log: p.log, Interval: p.cfg.Interval, MaxRecordBytes: p.cfg.MaxRecord + collector.StampBytes,
 		DedupeWindow: p.cfg.DedupeSpan, DedupeMaxIDs: p.cfg.DedupeIDs})
 }
 

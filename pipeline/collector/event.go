@@ -90,10 +90,6 @@ func (c *Collector) check(d *decoder, raw []byte, header string, received time.T
 	e.key = bytes.Clone(account)
 	if !d.event.HasTime {
 		e.value, e.rejected = d.stamp(raw, received)
-		if e.rejected == nil && len(e.value) > c.cfg.MaxEventBytes { // workers would refuse it
-			e.rejected = &schemas.Rejection{Reason: schemas.TooLarge,
-				Message: tooLarge("an event with the time of receipt", c.cfg.MaxEventBytes).message}
-		}
 	}
 	return e
 }
@@ -102,6 +98,10 @@ const (
 	accountHeader = "X-Account-ID"
 	noAccount     = "no account from key, header or subject"
 )
+
+// StampBytes is what the time of receipt adds to an event at the most: workers
+// must take records that are larger by it than the events taken here.
+const StampBytes = 64
 
 // stamp puts the time of receipt in front of an event that has none. An event
 // that says "time": null loses that attribute: a name may stand only once.
