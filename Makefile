@@ -24,8 +24,8 @@ lint: ## gofmt, go vet, staticcheck, the direction of imports
 	go run $(STATICCHECK) ./...
 	go test -count=1 -run TestImports .
 
-bench: build ## how fast each part and the whole way are
-	bin/tallybook bench
+bench: build ## how fast the whole way is; PYTHON=… with duckdb compares (minutes)
+	bin/tallybook bench $(if $(PYTHON),--python $(PYTHON))
 
 chaos: ## kills the process 50 times under load and compares what was counted with what was sent
 	go run ./bench/chaos
