@@ -25,6 +25,7 @@ type config struct {
 	Data        string        `koanf:"data"`
 	HTTP        string        `koanf:"http"`
 	KafkaListen string        `koanf:"kafka-listen"`
+	Advertise   string        `koanf:"kafka-advertise"`
 	Brokers     []string      `koanf:"brokers"`
 	Store       string        `koanf:"store"`
 	Archive     string        `koanf:"archive"`
@@ -47,6 +48,7 @@ func addFlags(f *pflag.FlagSet) {
 	f.String("data", "./data", "`folder` of everything that is kept")
 	f.String("http", "127.0.0.1:8080", "`address` of the HTTP server")
 	f.String("kafka-listen", "127.0.0.1:9092", "`address` of the embedded Kafka broker")
+	f.String("kafka-advertise", "", "`host:port` that Kafka clients are told to come back to, where --kafka-listen is a wildcard address")
 	f.StringSlice("brokers", nil, "`host:port,…` of an external Kafka, instead of the embedded broker")
 	f.String("store", "", "store `URL` (default: SQLite in the data folder)")
 	f.String("archive", "", "archive `URL` (default: a folder in the data folder)")

@@ -78,7 +78,7 @@ func openAll(ctx context.Context, c *config) (_ *parts, err error) {
 	if err := p.openStores(ctx); err != nil {
 		return nil, err
 	}
-	p.broker, err = broker.Start(broker.Config{Dir: c.Data + "/kafka", Listen: c.KafkaListen, Partitions: c.Partitions,
+	p.broker, err = broker.Start(broker.Config{Dir: c.Data + "/kafka", Listen: c.KafkaListen, Advertise: c.Advertise, Partitions: c.Partitions,
 		MaxLogBytes: c.LogMaxBytes, MaxMessageBytes: c.MaxRecord + 1<<20, Log: p.log})
 	if err != nil {
 		return nil, usageError{err}
