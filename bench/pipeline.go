@@ -43,7 +43,6 @@ type PipelineResult struct {
 	MaxRSS       int64         // bytes, while working off
 	ParquetBytes int64
 	Files        int
-	StoreBytes   int64
 	Counted      int64
 	Steps        string // mean time of each step of a checkpoint
 }
@@ -239,9 +238,6 @@ func steps(registry *prometheus.Registry, res *PipelineResult) error {
 
 // measure adds what is in archive and store.
 func (r *rig) measure(ctx context.Context, res *PipelineResult) error {
-	if info, err := os.Stat(filepath.Join(r.dir, "tallybook.db")); err == nil {
-		res.StoreBytes = info.Size()
-	}
 	return r.store.View(ctx, func(v *store.View) error {
 		files, err := v.Files(store.FileFilter{})
 		if err != nil {

@@ -2,7 +2,6 @@ package worker
 
 import (
 	"strconv"
-	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -70,7 +69,6 @@ type partitionMetrics struct {
 	counted, duplicate, rejects prometheus.Counter
 	otherKey                    prometheus.Counter
 	lag, lagSeconds, span, ids  prometheus.Gauge
-	lastLag                     atomic.Int64
 }
 
 func (m *metrics) partition(tp schemas.Partition) *partitionMetrics {
@@ -95,7 +93,6 @@ func (p *partitionMetrics) retried(step string) {
 
 // fetched notes the lag after a fetch; last is the last record's timestamp in µs.
 func (p *partitionMetrics) fetched(lag, last int64, now time.Time) {
-	p.lastLag.Store(lag)
 	p.lag.Set(float64(lag))
 	age := 0.0
 	if lag > 0 {
