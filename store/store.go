@@ -18,6 +18,8 @@ var (
 	// ErrUnknown: the answer to a commit was lost. All of it was applied or
 	// nothing; Position tells.
 	ErrUnknown = errors.New("unknown whether the commit was applied")
+	// ErrExists: another has the name or the key already.
+	ErrExists = errors.New("exists already")
 	// ErrBusy: another process holds the database, and kept it for longer than we wait.
 	ErrBusy = errors.New("the store is in use by another process")
 	// ErrReadOnly: the store was opened to read only.
@@ -54,6 +56,8 @@ type Store struct {
 	read  *sql.DB
 	bulk  *bulkStatements // of the writer's connection
 	known *knownSet       // of series and days that are committed
+
+	secret [16]byte // of the installation; set by Open
 }
 
 // Open opens the database at url ("sqlite:///path/to/file.db" or a plain path),
@@ -77,6 +81,9 @@ func Open(ctx context.Context, url string, o Options) (*Store, error) {
 	}
 	s := &Store{opts: o, bulk: newBulkStatements(), known: newKnownSet(knownSeriesMax)}
 	if err := s.open(ctx, path); err != nil {
+		return nil, errors.Join(fmt.Errorf("open store %s: %w", path, err), s.Close())
+	}
+	if s.secret, err = s.Secret(ctx); err != nil {
 		return nil, errors.Join(fmt.Errorf("open store %s: %w", path, err), s.Close())
 	}
 	return s, nil

@@ -1,0 +1,154 @@
+package api
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"strings"
+	"time"
+
+	"tallybook/store"
+)
+
+// Guard checks credentials. It keeps those that it has seen for a moment, so that
+// a revoked key may work for up to Remember longer.
+type Guard struct {
+	Store    *store.Store
+	NoAuth   bool // every caller is an administrator
+	Now      func() time.Time
+	Rate     float64       // requests a second and key, where the key has no rate of its own; 0: no limit
+	Remember time.Duration // 0: one second
+
+	cache keyCache
+	rates limiters
+}
+
+// admit finds the caller, or the failure that it is answered.
+func (g *Guard) admit(ctx context.Context, r *http.Request, e *Endpoint) (Caller, error) {
+	if e.Access == Public || e.Access == Signed {
+		return Caller{}, nil
+	}
+	caller, err := g.identify(ctx, r)
+	if err != nil {
+		return Caller{}, err
+	}
+	switch {
+	case e.Access == Admin && caller.Role != store.RoleAdmin:
+		return Caller{}, Forbidden("only administrators may do this")
+	case e.Access == Account && caller.Role == store.RoleIngest:
+		return Caller{}, Forbidden("this key only writes events")
+	}
+	return applyAccount(caller, r, e.Scope)
+}
+
+// identify is who the credential belongs to.
+func (g *Guard) identify(ctx context.Context, r *http.Request) (Caller, error) {
+	text, err := credential(r)
+	if err != nil {
+		return Caller{}, err
+	}
+	if g.NoAuth {
+		c := Caller{Role: store.RoleAdmin}
+		if text != "" { // it still names the customer
+			if k, err := g.lookUp(ctx, text); err == nil && k.Customer != "" {
+				c.Customer, c.KeyID, c.Account = k.Customer, k.ID, k.Account
+			}
+		}
+		return c, nil
+	}
+	if text == "" {
+		return Caller{}, &Failure{Status: http.StatusUnauthorized,
+			Detail: "a key is needed: Authorization: Bearer KEY, apiKey: KEY, X-Auth-Token: KEY, or Basic with the key as password"}
+	}
+	k, err := g.lookUp(ctx, text)
+	if errors.Is(err, store.ErrNotFound) {
+		return Caller{}, &Failure{Status: http.StatusUnauthorized, Detail: "the key is unknown or revoked"}
+	}
+	if err != nil {
+		return Caller{}, err
+	}
+	if wait := g.rates.wait(k, g.Rate, g.now()); wait > 0 {
+		return Caller{}, &Failure{Status: http.StatusTooManyRequests, RetryAfter: wait,
+			Detail: "too many requests with this key; see Retry-After"}
+	}
+	account := k.Account
+	if account == store.AnyAccount {
+		account = ""
+	}
+	return Caller{Role: k.Role, Account: account, KeyID: k.ID, Customer: k.Customer}, nil
+}
+
+// applyAccount is the rule of X-Account-ID.
+func applyAccount(c Caller, r *http.Request, scope Scope) (Caller, error) {
+	values := r.Header.Values("X-Account-ID")
+	if len(values) > 1 {
+		return Caller{}, Invalid("X-Account-ID", "X-Account-ID was given twice")
+	}
+	if len(values) == 0 || strings.TrimSpace(values[0]) == "" {
+		return c, nil
+	}
+	named := strings.TrimSpace(values[0])
+	switch {
+	case c.Role == store.RoleAdmin, c.Account == "" && c.Role == store.RoleIngest:
+		c.Account = named
+	case named != c.Account && scope == Refuse:
+		return Caller{}, &Failure{Status: http.StatusForbidden, Field: "X-Account-ID", Detail: "the key is of another account than X-Account-ID names"}
+	}
+	return c, nil
+}
+
+// credential is the key of a request, "" where it has none. Several forms may be
+// used, but they must agree.
+func credential(r *http.Request) (string, error) {
+	var found []string
+	for _, name := range []string{"apiKey", "X-Auth-Token"} {
+		found = append(found, r.Header.Values(name)...)
+	}
+	for _, value := range r.Header.Values("Authorization") {
+		if scheme, rest, _ := strings.Cut(value, " "); strings.EqualFold(scheme, "bearer") {
+			found = append(found, strings.TrimSpace(rest))
+		} else if _, password, ok := r.BasicAuth(); ok {
+			found = append(found, password)
+		} else {
+			return "", &Failure{Status: http.StatusUnauthorized, Field: "Authorization", Detail: "Authorization must be Bearer KEY, or Basic with the key as password"}
+		}
+	}
+	key := ""
+	for _, k := range found {
+		if k == "" {
+			continue
+		}
+		if key != "" && k != key {
+			return "", &Failure{Status: http.StatusUnauthorized, Detail: "the request has several keys that differ"}
+		}
+		key = k
+	}
+	if len(key) > store.MaxKey {
+		return "", &Failure{Status: http.StatusUnauthorized, Detail: "the key is unknown or revoked"}
+	}
+	return key, nil
+}
+
+func (g *Guard) lookUp(ctx context.Context, text string) (store.Key, error) {
+	hash := g.Store.HashKey(text)
+	now := g.now()
+	if k, ok := g.cache.get(hash, now); ok {
+		return k, nil
+	}
+	k, err := g.Store.KeyByHash(ctx, hash)
+	if err == nil {
+		remember := g.Remember
+		if remember == 0 {
+			remember = time.Second
+		}
+		g.cache.put(hash, k, now.Add(remember))
+	}
+	return k, err
+}
+
+func (g *Guard) now() time.Time {
+	if g.Now == nil {
+		return time.Now()
+	}
+	return g.Now()
+}
