@@ -96,19 +96,31 @@ func (b *batch) count(ev *schemas.Event, account []byte, offset, clock int64) {
 		b.days[day] = struct{}{}
 	}
 	accountCode := b.dims.intern.code(account)
-	row := b.appendRow(ev, accountCode, offset, clock)
+	row := b.appendRow(&b.rows, ev, accountCode, offset, clock)
+	b.fold(&b.rows, row, ev, 1)
+}
+
+// fold adds the numbers of row n, which ev holds decoded, to the rollups; a row
+// of sign -1 takes away what its event had added. Everything that an archive
+// row counts for goes through here, so that the archive's signed sum and the
+// rollups agree.
+func (b *batch) fold(rows *archive.Rows, n int, ev *schemas.Event, sign int64) {
 	if family := familyOf(b.topic, ev.Type); family != nil {
-		key := cellKey{account: accountCode, hour: schemas.HourOf(ev.Time)}
-		b.setDims(&key, ev, row)
-		addEvent(b.cells.at(&key), ev)
+		key := cellKey{account: rows.Account[n], hour: schemas.HourOf(ev.Time)}
+		b.setDims(&key, ev, rows, n)
+		if sign > 0 {
+			addEvent(b.cells.at(&key), ev)
+		} else {
+			b.cells.retract(&key, ev)
+		}
 	}
 }
 
 // setDims fills the key in the order of the family's dimensions. Codes of
 // columns that appendRow has just written are not looked up again.
-func (b *batch) setDims(key *cellKey, ev *schemas.Event, row int) {
+func (b *batch) setDims(key *cellKey, ev *schemas.Event, rows *archive.Rows, row int) {
 	at := func(f schemas.Field) archive.Code {
-		if col := b.rows.Strings[f]; row < len(col) {
+		if col := rows.Strings[f]; row < len(col) {
 			return col[row]
 		}
 		return 0
@@ -131,8 +143,8 @@ func (b *batch) setDims(key *cellKey, ev *schemas.Event, row int) {
 }
 
 // appendRow writes one archive row and returns its number.
-func (b *batch) appendRow(ev *schemas.Event, account archive.Code, offset, clock int64) int {
-	r, in := &b.rows, b.dims.intern
+func (b *batch) appendRow(r *archive.Rows, ev *schemas.Event, account archive.Code, offset, clock int64) int {
+	in := b.dims.intern
 	n := len(r.Time)
 	r.ID.Append(ev.ID)
 	r.Source = append(r.Source, b.dims.source.of(in, ev.Source))

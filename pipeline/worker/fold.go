@@ -37,6 +37,7 @@ type cells struct {
 	slots  []uint32 // index+1 into keys
 	keys   []cellKey
 	sums   []schemas.Measures
+	stale  map[cellKey]bool // whose extremes lost a value; nil: none
 }
 
 func newCells(family *schemas.Family) *cells {
@@ -46,6 +47,7 @@ func newCells(family *schemas.Family) *cells {
 func (c *cells) reset() {
 	clear(c.slots)
 	c.keys, c.sums = c.keys[:0], c.sums[:0]
+	c.stale = nil
 }
 
 // at is the sums of a key; the pointer is good until the next call.
@@ -80,17 +82,19 @@ func (c *cells) grow() {
 	}
 }
 
-// addEvent folds one event's numbers.
+// addEvent folds one event's numbers. Where more values were taken away than
+// added, the extremes begin anew: the row is stale by then, and all that is
+// asked of them is to be there while ValueCount > 0.
 func addEvent(m *schemas.Measures, ev *schemas.Event) {
 	m.Count++
 	if ev.HasQuantity {
 		m.Quantity = plus(m.Quantity, ev.Quantity)
 	}
 	if ev.HasLatency {
-		if m.ValueCount == 0 || ev.Latency.Cmp(m.ValueMin) < 0 {
+		if m.ValueCount <= 0 || ev.Latency.Cmp(m.ValueMin) < 0 {
 			m.ValueMin = ev.Latency
 		}
-		if m.ValueCount == 0 || ev.Latency.Cmp(m.ValueMax) > 0 {
+		if m.ValueCount <= 0 || ev.Latency.Cmp(m.ValueMax) > 0 {
 			m.ValueMax = ev.Latency
 		}
 		m.ValueCount++
@@ -98,6 +102,27 @@ func addEvent(m *schemas.Measures, ev *schemas.Event) {
 	}
 	if ev.HasBytes {
 		m.Bytes += ev.Bytes
+	}
+}
+
+// retract takes away what addEvent added. Least and greatest cannot be taken
+// away: where the event had a value, they are stale.
+func (c *cells) retract(k *cellKey, ev *schemas.Event) {
+	m := c.at(k)
+	m.Count--
+	if ev.HasQuantity {
+		m.Quantity = plus(m.Quantity, ev.Quantity.Neg())
+	}
+	if ev.HasLatency {
+		m.ValueCount--
+		m.ValueSum = plus(m.ValueSum, ev.Latency.Neg())
+		if c.stale == nil {
+			c.stale = map[cellKey]bool{}
+		}
+		c.stale[*k] = true
+	}
+	if ev.HasBytes {
+		m.Bytes -= ev.Bytes
 	}
 }
 
