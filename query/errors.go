@@ -7,6 +7,7 @@ import (
 	"time"
 	"unicode/utf8"
 
+	"tallybook/api"
 	"tallybook/schemas"
 	"tallybook/store"
 )
@@ -41,17 +42,17 @@ func (q *Server) listErrors(w http.ResponseWriter, r *http.Request) error {
 	values := r.URL.Query()
 	for name := range values {
 		if name != "internal" && name != "limit" && name != "account" && name != "reason" {
-			return invalid(name, "unknown parameter %q; allowed are internal, limit, account and reason", name)
+			return api.Invalid(name, "unknown parameter %q; allowed are internal, limit, account and reason", name)
 		}
 	}
 	if values.Get("internal") != "true" {
-		return invalid("internal", "internal must be true in this version")
+		return api.Invalid("internal", "internal must be true in this version")
 	}
 	limit := 100
 	if text := values.Get("limit"); text != "" {
 		n, err := strconv.Atoi(text)
 		if err != nil || n < 1 || n > 1000 {
-			return invalid("limit", "limit must be a whole number from 1 to 1000")
+			return api.Invalid("limit", "limit must be a whole number from 1 to 1000")
 		}
 		limit = n
 	}
@@ -67,7 +68,7 @@ func (q *Server) listErrors(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	writeJSON(w, http.StatusOK, "application/json", map[string]any{"errors": views})
+	api.WriteJSON(w, http.StatusOK, map[string]any{"errors": views})
 	return nil
 }
 

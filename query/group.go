@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"slices"
 
+	"tallybook/api"
 	"tallybook/schemas"
 )
 
@@ -38,7 +39,7 @@ func (g *groups) add(window span, names []string, m *schemas.Measures) error {
 	x := g.all[string(g.key)]
 	if x == nil {
 		if len(g.all) == g.limit {
-			return &failure{status: http.StatusUnprocessableEntity, detail: fmt.Sprintf(
+			return &api.Failure{Status: http.StatusUnprocessableEntity, Detail: fmt.Sprintf(
 				"the answer has more than %d rows; ask for a shorter range, larger windows or fewer groups", g.limit)}
 		}
 		x = &group{window: window, names: slices.Clone(names)}

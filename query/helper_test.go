@@ -13,6 +13,8 @@ import (
 	"github.com/gorilla/mux"
 	"github.com/prometheus/client_golang/prometheus"
 
+	"tallybook/api"
+	"tallybook/archive"
 	"tallybook/schemas"
 	"tallybook/store"
 )
@@ -52,6 +54,14 @@ func hourAt(text string) schemas.Hour {
 	return schemas.HourOf(t.UnixMicro())
 }
 
+// mount adds endpoints; every caller is an administrator.
+func (f *fixture) mount(endpoints []api.Endpoint) {
+	f.t.Helper()
+	if err := api.Mount(f.router, api.Options{Guard: &api.Guard{NoAuth: true}}, endpoints); err != nil {
+		f.t.Fatal(err)
+	}
+}
+
 type fixture struct {
 	t      testing.TB
 	store  *store.Store
@@ -71,11 +81,11 @@ func newFixture(t testing.TB) *fixture {
 		}
 	})
 	f := &fixture{t: t, store: st, router: mux.NewRouter()}
-	f.server, err = New(Config{Store: st, Registry: prometheus.NewRegistry(), Now: func() time.Time { return testNow }})
+	f.server, err = New(Config{Store: st, Archive: archive.New(archive.NewMem()), Registry: prometheus.NewRegistry(), Now: func() time.Time { return testNow }})
 	if err != nil {
 		t.Fatal(err)
 	}
-	f.server.Routes(f.router)
+	f.mount(f.server.Endpoints())
 	return f
 }
 

@@ -5,6 +5,7 @@ import (
 
 	"github.com/gorilla/mux"
 
+	"tallybook/api"
 	"tallybook/schemas"
 )
 
@@ -43,7 +44,7 @@ func (q *Server) listMeters(w http.ResponseWriter, r *http.Request) error {
 	for _, m := range schemas.Meters {
 		views = append(views, viewOf(m))
 	}
-	writeJSON(w, http.StatusOK, "application/json", views)
+	api.WriteJSON(w, http.StatusOK, views)
 	return nil
 }
 
@@ -52,7 +53,7 @@ func (q *Server) getMeter(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	writeJSON(w, http.StatusOK, "application/json", viewOf(m))
+	api.WriteJSON(w, http.StatusOK, viewOf(m))
 	return nil
 }
 
@@ -60,7 +61,7 @@ func meterOf(r *http.Request) (schemas.Meter, error) {
 	slug := mux.Vars(r)["slug"]
 	m, ok := schemas.MeterBySlug(slug)
 	if !ok {
-		return m, notFound("there is no meter %q; GET /api/v1/meters lists them", slug)
+		return m, api.NotFound("there is no meter %q; GET /api/v1/meters lists them", slug)
 	}
 	return m, nil
 }

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"tallybook/api"
 	"tallybook/schemas"
 	"tallybook/store"
 )
@@ -54,27 +55,27 @@ func parseMeterParams(m schemas.Meter, values url.Values, now time.Time) (*meter
 // taken for none, and reads filterGroupBy[name].
 func (p *meterParams) known(name string, values []string) error {
 	if len(values) > maxValues {
-		return invalid(name, "%s is given %d times; at most %d are allowed", name, len(values), maxValues)
+		return api.Invalid(name, "%s is given %d times; at most %d are allowed", name, len(values), maxValues)
 	}
 	switch name {
 	case "subject", "groupBy", "clientId": // clientId: sent by the SDK for progress reports
 		return nil
 	case "from", "to", "windowSize", "windowTimeZone":
 		if len(values) > 1 {
-			return invalid(name, "%s may be given once", name)
+			return api.Invalid(name, "%s may be given once", name)
 		}
 		return nil
 	}
 	dim, ok := strings.CutPrefix(name, "filterGroupBy[")
 	if !ok || !strings.HasSuffix(dim, "]") {
-		return invalid(name, "unknown parameter %q; allowed are from, to, windowSize, windowTimeZone, subject, groupBy and filterGroupBy[name]", name)
+		return api.Invalid(name, "unknown parameter %q; allowed are from, to, windowSize, windowTimeZone, subject, groupBy and filterGroupBy[name]", name)
 	}
 	dim = strings.TrimSuffix(dim, "]")
 	if dim == "subject" {
-		return invalid(name, "filter by subject with the parameter subject")
+		return api.Invalid(name, "filter by subject with the parameter subject")
 	}
 	if !slices.Contains(p.meter.GroupBy, dim) {
-		return invalid(name, "meter %s has no dimension %q; it has %s", p.meter.Slug, dim, strings.Join(p.meter.GroupBy, ", "))
+		return api.Invalid(name, "meter %s has no dimension %q; it has %s", p.meter.Slug, dim, strings.Join(p.meter.GroupBy, ", "))
 	}
 	at := p.meter.Family.Dim(dim)
 	p.filter[at] = append(p.filter[at], values...)
@@ -95,7 +96,7 @@ func (p *meterParams) parseRange(values url.Values, now time.Time) (err error) {
 		}
 	}
 	if !p.from.IsZero() && !p.from.Before(p.to) {
-		return invalid("from", "from (%s) must be before to (%s)", p.from.Format(time.RFC3339), p.to.Format(time.RFC3339))
+		return api.Invalid("from", "from (%s) must be before to (%s)", p.from.Format(time.RFC3339), p.to.Format(time.RFC3339))
 	}
 	return nil
 }
@@ -106,13 +107,13 @@ func wholeHour(name, text string) (time.Time, error) {
 	}
 	t, err := time.Parse(time.RFC3339, text)
 	if err != nil {
-		return t, invalid(name, "%s must be an RFC 3339 time such as 2026-01-01T00:00:00Z (write + as %%2B)", name)
+		return t, api.Invalid(name, "%s must be an RFC 3339 time such as 2026-01-01T00:00:00Z (write + as %%2B)", name)
 	}
 	if t = t.UTC(); !t.Equal(t.Truncate(time.Hour)) {
-		return t, invalid(name, "%s must be a whole hour in this version; minutes and seconds need the archive, which it does not read yet", name)
+		return t, api.Invalid(name, "%s must be a whole hour in this version; minutes and seconds need the archive, which it does not read yet", name)
 	}
 	if t.Year() < 1 || t.Year() > 9999 {
-		return t, invalid(name, "%s must lie in the years 1 to 9999", name)
+		return t, api.Invalid(name, "%s must lie in the years 1 to 9999", name)
 	}
 	return t, nil
 }
@@ -122,9 +123,9 @@ func (p *meterParams) parseWindow(values url.Values) (err error) {
 	switch p.size {
 	case "", windowHour, windowDay, windowMonth:
 	case "MINUTE":
-		return invalid("windowSize", "MINUTE windows are answered from the archive, which is not yet available in this version; use HOUR, DAY or MONTH")
+		return api.Invalid("windowSize", "MINUTE windows are answered from the archive, which is not yet available in this version; use HOUR, DAY or MONTH")
 	default:
-		return invalid("windowSize", "windowSize must be HOUR, DAY or MONTH")
+		return api.Invalid("windowSize", "windowSize must be HOUR, DAY or MONTH")
 	}
 	name := values.Get("windowTimeZone")
 	if name == "" {
@@ -132,7 +133,7 @@ func (p *meterParams) parseWindow(values url.Values) (err error) {
 	}
 	// "Local" is this machine's zone, which is no caller's business.
 	if p.zone, err = time.LoadLocation(name); err != nil || name == "Local" {
-		return invalid("windowTimeZone", "unknown time zone %q; use an IANA name such as Europe/Berlin", name)
+		return api.Invalid("windowTimeZone", "unknown time zone %q; use an IANA name such as Europe/Berlin", name)
 	}
 	from := p.from
 	if from.IsZero() {
@@ -150,12 +151,12 @@ func (p *meterParams) parseGroups(values url.Values) error {
 		case slices.Contains(p.meter.GroupBy, name):
 			p.groupBy = append(p.groupBy, name)
 		default:
-			return invalid("groupBy", "meter %s has no dimension %q; it has subject, %s",
+			return api.Invalid("groupBy", "meter %s has no dimension %q; it has subject, %s",
 				p.meter.Slug, name, strings.Join(p.meter.GroupBy, ", "))
 		}
 	}
 	if len(p.subjects) > 1 && !p.bySubject {
-		return invalid("subject", "several subjects need groupBy=subject")
+		return api.Invalid("subject", "several subjects need groupBy=subject")
 	}
 	p.subjectImplied = len(p.subjects) == 1 && !p.bySubject
 	return nil

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"tallybook/api"
 	"tallybook/schemas"
 	"tallybook/store"
 )
@@ -18,7 +19,7 @@ func (q *Server) queryMeter(w http.ResponseWriter, r *http.Request) error {
 	}
 	values, err := url.ParseQuery(r.URL.RawQuery)
 	if err != nil {
-		return invalid("", "the query string does not parse: %v", err)
+		return api.Invalid("", "the query string does not parse: %v", err)
 	}
 	p, err := parseMeterParams(m, values, q.cfg.Now())
 	if err != nil {

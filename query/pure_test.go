@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"tallybook/api"
 	"tallybook/schemas"
 	"tallybook/store"
 )
@@ -105,8 +106,8 @@ func TestSummaryParams(t *testing.T) {
 			t.Fatal(err)
 		}
 		_, err = parseSummaryParams(values, now)
-		var f *failure
-		if !errors.As(err, &f) || f.status != 400 || f.field != field {
+		var f *api.Failure
+		if !errors.As(err, &f) || f.Status != 400 || f.Field != field {
 			t.Errorf("%s: got %v, want a 400 about %s", query, err, field)
 		}
 	}

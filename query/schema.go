@@ -5,6 +5,7 @@ import (
 
 	"github.com/gorilla/mux"
 
+	"tallybook/api"
 	"tallybook/schemas"
 )
 
@@ -13,7 +14,7 @@ func (q *Server) schema(w http.ResponseWriter, r *http.Request) error {
 	name := mux.Vars(r)["name"]
 	text, ok := schemas.JSONSchema(name)
 	if !ok {
-		return notFound("there is no schema %q; there are usage, errors and emails", name)
+		return api.NotFound("there is no schema %q; there are usage, errors and emails", name)
 	}
 	w.Header().Set("Content-Type", "application/schema+json")
 	_, err := w.Write(text)

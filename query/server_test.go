@@ -7,11 +7,12 @@ import (
 	"net/http/httptest"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/gorilla/mux"
 	"github.com/prometheus/client_golang/prometheus"
 
+	"tallybook/api"
+	"tallybook/archive"
 	"tallybook/schemas"
 	"tallybook/store"
 )
@@ -23,12 +24,6 @@ func TestHealth(t *testing.T) {
 	f.server.cfg.Ready = func() error { return errors.New("no partitions yet") }
 	f.want("/readyz", 503, `{"reason":"no partitions yet","status":"not ready"}`)
 	f.want("/healthz", 200, `{"status":"ok"}`)
-	body := f.get("/metrics").Body.String()
-	for _, want := range []string{`tallybook_query_requests_total{code="503",route="/readyz"} 1`, `tallybook_query_requests_total{code="200",route="/healthz"} 2`} {
-		if !strings.Contains(body, want) {
-			t.Errorf("metrics do not have %s", want)
-		}
-	}
 	for _, topic := range schemas.Topics {
 		if w := f.get("/schemas/" + string(topic) + ".json"); w.Code != 200 || !strings.Contains(w.Body.String(), "$schema") {
 			t.Errorf("schema of %s: got %d", topic, w.Code)
@@ -36,51 +31,6 @@ func TestHealth(t *testing.T) {
 	}
 	if w := f.get("/schemas/nope.json"); w.Code != 404 {
 		t.Errorf("no schema: got %d", w.Code)
-	}
-}
-
-func TestPanicAndInternalErrors(t *testing.T) {
-	f := newFixture(t)
-	var log strings.Builder
-	f.server.cfg.Log = newTestLog(&log)
-	f.server.handle(f.router, "/panic", plainForm, func(http.ResponseWriter, *http.Request) error { panic("secret words") })
-	f.server.handle(f.router, "/fails", plainForm, func(http.ResponseWriter, *http.Request) error { return errors.New("secret words") })
-	for _, path := range []string{"/panic", "/fails"} {
-		log.Reset()
-		w := f.get(path)
-		if w.Code != 500 || strings.Contains(w.Body.String(), "secret") || !strings.Contains(log.String(), "secret words") {
-			t.Errorf("%s: got %d %s, log %q", path, w.Code, w.Body, log.String())
-		}
-	}
-}
-
-// An error behind the first bytes must not look like the end of an answer.
-func TestErrorInTheMiddle(t *testing.T) {
-	f := newFixture(t)
-	f.server.cfg.Log = newTestLog(&strings.Builder{})
-	f.server.handle(f.router, "/half", plainForm, func(w http.ResponseWriter, _ *http.Request) error {
-		if _, err := w.Write([]byte("half")); err != nil {
-			return err
-		}
-		return errors.New("broke")
-	})
-	defer func() {
-		if got := recover(); got != http.ErrAbortHandler {
-			t.Errorf("got %v, want the connection to be cut", got)
-		}
-	}()
-	f.get("/half")
-}
-
-func TestTimeLimit(t *testing.T) {
-	f := newFixture(t)
-	f.server.cfg.RequestTimeout = time.Millisecond
-	f.server.handle(f.router, "/slow", plainForm, func(_ http.ResponseWriter, r *http.Request) error {
-		<-r.Context().Done()
-		return r.Context().Err()
-	})
-	if w := f.get("/slow"); w.Code != 503 || w.Header().Get("Retry-After") == "" {
-		t.Errorf("got %d %s", w.Code, w.Body)
 	}
 }
 
@@ -107,12 +57,14 @@ func TestClosedStore(t *testing.T) {
 	if err := st.Close(); err != nil {
 		t.Fatal(err)
 	}
-	q, err := New(Config{Store: st, Registry: prometheus.NewRegistry(), Log: newTestLog(&strings.Builder{})})
+	q, err := New(Config{Store: st, Archive: archive.New(archive.NewMem()), Registry: prometheus.NewRegistry(), Log: newTestLog(&strings.Builder{})})
 	if err != nil {
 		t.Fatal(err)
 	}
 	router := mux.NewRouter()
-	q.Routes(router)
+	if err := api.Mount(router, api.Options{Guard: &api.Guard{NoAuth: true}, Log: newTestLog(&strings.Builder{})}, q.Endpoints()); err != nil {
+		t.Fatal(err)
+	}
 	w := httptest.NewRecorder()
 	router.ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/api/v1/meters/requests/query", nil))
 	if w.Code != 500 || w.Header().Get("X-Data-Through") != "" {

@@ -10,6 +10,7 @@ import (
 	"strconv"
 	"time"
 
+	"tallybook/api"
 	"tallybook/schemas"
 	"tallybook/store"
 )
@@ -42,7 +43,7 @@ var timeAttributes = map[string]struct {
 func (q *Server) summary(w http.ResponseWriter, r *http.Request) error {
 	values, err := url.ParseQuery(r.URL.RawQuery)
 	if err != nil {
-		return invalid("", "the query string does not parse: %v", err)
+		return api.Invalid("", "the query string does not parse: %v", err)
 	}
 	p, err := parseSummaryParams(values, q.cfg.Now())
 	if err != nil {

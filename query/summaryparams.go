@@ -7,6 +7,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"tallybook/api"
 )
 
 const maxGroupBy = 32 // names; each is a column of every row
@@ -50,10 +52,10 @@ func (p *summaryParams) set(name string, values []string) (err error) {
 		return p.setFilters(name, values)
 	case "offset", "limit", "begin", "end", "response_format":
 	default:
-		return invalid(name, "unknown parameter %q; allowed are offset, limit, begin, end, groupby, filters, filter and response_format", name)
+		return api.Invalid(name, "unknown parameter %q; allowed are offset, limit, begin, end, groupby, filters, filter and response_format", name)
 	}
 	if len(values) != 1 {
-		return invalid(name, "%s may be given once", name)
+		return api.Invalid(name, "%s may be given once", name)
 	}
 	text := values[0]
 	switch name {
@@ -63,15 +65,15 @@ func (p *summaryParams) set(name string, values []string) (err error) {
 		p.limit, err = wholeNumber(name, text, 1)
 	case "begin":
 		if p.begin, err = parseISODate(text); err != nil {
-			return invalid(name, "%s: %q %v", name, text, err)
+			return api.Invalid(name, "%s: %q %v", name, text, err)
 		}
 	case "end":
 		if p.end, err = parseISODate(text); err != nil {
-			return invalid(name, "%s: %q %v", name, text, err)
+			return api.Invalid(name, "%s: %q %v", name, text, err)
 		}
 	case "response_format":
 		if text != "table" && text != "object" {
-			return invalid(name, "response_format must be table or object, not %q", text)
+			return api.Invalid(name, "response_format must be table or object, not %q", text)
 		}
 		p.object = text == "object"
 	}
@@ -81,14 +83,14 @@ func (p *summaryParams) set(name string, values []string) (err error) {
 func wholeNumber(name, text string, least int64) (int64, error) {
 	digits := strings.TrimPrefix(text, "-")
 	if digits == "" || strings.Trim(digits, "0123456789") != "" {
-		return 0, invalid(name, "%s must be a whole number, not %q", name, text)
+		return 0, api.Invalid(name, "%s must be a whole number, not %q", name, text)
 	}
 	n, err := strconv.ParseInt(text, 10, 64)
 	if err != nil { // beyond 64 bits: as good as the greatest
 		n = math.MaxInt64
 	}
 	if n < least || text[0] == '-' && err != nil {
-		return 0, invalid(name, "%s must be at least %d", name, least)
+		return 0, api.Invalid(name, "%s must be at least %d", name, least)
 	}
 	return n, nil
 }
@@ -97,13 +99,13 @@ func (p *summaryParams) setGroupBy(values []string) error {
 	for _, value := range values {
 		for name := range strings.SplitSeq(value, ",") {
 			if name == "" {
-				return invalid("groupby", "groupby has an empty name")
+				return api.Invalid("groupby", "groupby has an empty name")
 			}
 			if slices.Contains(p.groupBy, name) {
 				continue
 			}
 			if p.groupBy = append(p.groupBy, name); len(p.groupBy) > maxGroupBy {
-				return invalid("groupby", "groupby has more than %d names", maxGroupBy)
+				return api.Invalid("groupby", "groupby has more than %d names", maxGroupBy)
 			}
 		}
 	}
@@ -115,10 +117,10 @@ func (p *summaryParams) setFilters(param string, values []string) error {
 		for item := range strings.SplitSeq(value, ",") {
 			key, want, ok := strings.Cut(item, ":")
 			if !ok || strings.Contains(want, ":") {
-				return invalid(param, "%s: %q must be key:value with exactly one colon", param, item)
+				return api.Invalid(param, "%s: %q must be key:value with exactly one colon", param, item)
 			}
 			if p.filters[key] = append(p.filters[key], want); len(p.filters[key]) > maxValues {
-				return invalid(param, "%s has more than %d values of %q", param, maxValues, key)
+				return api.Invalid(param, "%s has more than %d values of %q", param, maxValues, key)
 			}
 		}
 	}

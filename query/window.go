@@ -4,6 +4,7 @@ import (
 	"time"
 	_ "time/tzdata" // zones on machines that have none
 
+	"tallybook/api"
 	"tallybook/schemas"
 )
 
@@ -115,7 +116,7 @@ func (w *windows) month(day span) (span, error) {
 func wholeHours(zone *time.Location, from, to time.Time) error {
 	for t := from.In(zone); t.Before(to); {
 		if _, offset := t.Zone(); offset%3600 != 0 {
-			return invalid("windowTimeZone", "%s is not whole hours from UTC at %s; in this version the zone must be, over the whole range",
+			return api.Invalid("windowTimeZone", "%s is not whole hours from UTC at %s; in this version the zone must be, over the whole range",
 				zone, t.UTC().Format(time.RFC3339))
 		}
 		_, end := t.ZoneBounds()
@@ -127,7 +128,7 @@ func wholeHours(zone *time.Location, from, to time.Time) error {
 			continue
 		}
 		if end.Before(to) && end.Unix()%3600 != 0 {
-			return invalid("windowTimeZone", "%s changes its clock at %s, within an hour; in this version it must not, over the whole range",
+			return api.Invalid("windowTimeZone", "%s changes its clock at %s, within an hour; in this version it must not, over the whole range",
 				zone, end.UTC().Format(time.RFC3339))
 		}
 		t = end

@@ -20,6 +20,7 @@ const (
 	ReservedType    Reason = "reserved_type"    // made by workers only
 	UnsupportedType Reason = "unsupported_type" // a known type that this version does not process
 	NoAccount       Reason = "no_account"       // neither subject nor key
+	WrongAccount    Reason = "wrong_account"    // the key is another account's; answered, never kept
 	EmptyRecord     Reason = "empty_record"     // a tombstone or an empty value
 	TooLarge        Reason = "too_large"        // record over the size limit
 	RefusedByStore  Reason = "refused_by_store" // the store refuses what the event would add up to

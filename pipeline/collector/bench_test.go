@@ -10,6 +10,8 @@ import (
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"tallybook/api"
 )
 
 // sample is an api.request of about 340 bytes, of one of 50 accounts.
@@ -107,7 +109,7 @@ func BenchmarkCheck(b *testing.B) {
 			b.Fatal(p)
 		}
 		for _, piece := range pieces {
-			if e := s.collector.check(d, piece, "", time.Now()); e.rejected != nil {
+			if e := s.collector.check(d, piece, api.Caller{}, time.Now()); e.rejected != nil {
 				b.Fatal(e.rejected)
 			}
 		}

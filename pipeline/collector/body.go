@@ -11,27 +11,20 @@ import (
 	"os"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/klauspost/compress/gzip"
 	"github.com/klauspost/compress/zstd"
+
+	"tallybook/api"
 )
 
-// problem is why a request as a whole is refused.
-type problem struct {
-	status     int
-	field      string
-	message    string
-	retryAfter int // seconds; 0: none
+func refuse(status int, format string, args ...any) *api.Failure {
+	return &api.Failure{Status: status, Detail: fmt.Sprintf(format, args...)}
 }
 
-func (p *problem) Error() string { return p.message }
-
-func refuse(status int, format string, args ...any) *problem {
-	return &problem{status: status, message: fmt.Sprintf(format, args...)}
-}
-
-func unavailable(retryAfter int, message string) *problem {
-	return &problem{status: http.StatusServiceUnavailable, message: message, retryAfter: retryAfter}
+func unavailable(retry time.Duration, message string) *api.Failure {
+	return &api.Failure{Status: http.StatusServiceUnavailable, Detail: message, RetryAfter: retry}
 }
 
 // form is what a content type lets a body be.
@@ -44,7 +37,7 @@ const (
 )
 
 // formOf reads the Content-Type, parameters left out. None means JSON.
-func formOf(header http.Header) (form, *problem) {
+func formOf(header http.Header) (form, *api.Failure) {
 	kind, _, _ := strings.Cut(header.Get("Content-Type"), ";")
 	switch kind = strings.ToLower(strings.TrimSpace(kind)); kind {
 	case "", "application/json":
@@ -77,7 +70,7 @@ var (
 )
 
 // decoded wraps a body in its decompressor; release gives that back.
-func decoded(encoding string, body io.Reader) (r io.Reader, release func(), p *problem) {
+func decoded(encoding string, body io.Reader) (r io.Reader, release func(), p *api.Failure) {
 	switch strings.ToLower(strings.TrimSpace(encoding)) {
 	case "", "identity":
 		return body, func() {}, nil
@@ -101,7 +94,7 @@ func decoded(encoding string, body io.Reader) (r io.Reader, release func(), p *p
 
 // read takes in the whole body, decompressed, at most MaxBodyBytes of it, and
 // charges the request's load as the buffer grows.
-func (c *Collector) read(w http.ResponseWriter, r *http.Request, l *load) ([]byte, *problem) {
+func (c *Collector) read(w http.ResponseWriter, r *http.Request, l *load) ([]byte, *api.Failure) {
 	// What comes over the wire is limited too: a compressed body can be endless
 	// and still mean nothing.
 	wire := &wire{body: http.MaxBytesReader(w, r.Body, int64(c.cfg.MaxBodyBytes))}
@@ -119,7 +112,7 @@ func (c *Collector) read(w http.ResponseWriter, r *http.Request, l *load) ([]byt
 		if len(buf) == cap(buf) {
 			grown := c.grow(cap(buf), r.ContentLength)
 			if !l.budget.take(int64(grown - cap(buf))) {
-				return nil, unavailable(1, "too many bytes are in flight; try again")
+				return nil, unavailable(1*time.Second, "too many bytes are in flight; try again")
 			}
 			l.bytes += int64(grown - cap(buf))
 			buf = append(make([]byte, 0, grown), buf...)
@@ -165,11 +158,11 @@ func (c *Collector) grow(size int, announced int64) int {
 	return min(2*size, c.cfg.MaxBodyBytes+1)
 }
 
-func tooLarge(what string, limit int) *problem {
+func tooLarge(what string, limit int) *api.Failure {
 	return refuse(http.StatusRequestEntityTooLarge, "%s may have up to %d bytes after decompression", what, limit)
 }
 
-func readProblem(err error) *problem {
+func readProblem(err error) *api.Failure {
 	var limit *http.MaxBytesError
 	var network net.Error
 	switch {

@@ -10,10 +10,10 @@ import (
 	"sync"
 	"time"
 
-	"github.com/gorilla/mux"
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/segmentio/kafka-go"
 
+	"tallybook/api"
 	"tallybook/pipeline/broker"
 	"tallybook/schemas"
 )
@@ -126,10 +126,12 @@ func (c *Collector) laneOf(e *event) *lane {
 	return c.lanes[e.topic][broker.Partitioner.Balance(kafka.Message{Key: e.key}, c.numbers[e.topic]...)]
 }
 
-// Routes registers the two endpoints.
-func (c *Collector) Routes(r *mux.Router) {
-	r.HandleFunc("/v1/events", c.results).Methods(http.MethodPost)
-	r.HandleFunc("/api/v1/events", c.allOrNothing).Methods(http.MethodPost)
+// Endpoints are all that write events. They have their own deadlines.
+func (c *Collector) Endpoints() []api.Endpoint {
+	return []api.Endpoint{
+		{Method: "POST", Path: "/v1/events", Access: api.Ingest, Form: api.PlainForm, Timeout: -1, Handle: c.results},
+		{Method: "POST", Path: "/api/v1/events", Access: api.Ingest, Form: api.ProblemForm, Timeout: -1, Handle: c.allOrNothing},
+	}
 }
 
 // Server is an http.Server with the deadlines and limits that the collector

@@ -9,6 +9,7 @@ import (
 
 	"github.com/go-json-experiment/json/jsontext"
 
+	"tallybook/api"
 	"tallybook/schemas"
 )
 
@@ -57,13 +58,13 @@ func (d *decoder) decode(value []byte) *schemas.Rejection {
 	return rejection
 }
 
-// check makes an event of a piece of a body. header is the account that the
-// caller names beside it. The received time is a whole millisecond, as it will
+// check makes an event of a piece of a body. The caller's account is that of
+// events which name none, and for all but administrators the only one. The received time is a whole millisecond, as it will
 // stand on the record, so that the worker's clock allows what is allowed here.
-func (c *Collector) check(d *decoder, raw []byte, header string, received time.Time) event {
+func (c *Collector) check(d *decoder, raw []byte, caller api.Caller, received time.Time) event {
 	if len(raw) > c.cfg.MaxEventBytes {
 		return event{rejected: &schemas.Rejection{Reason: schemas.TooLarge,
-			Message: tooLarge("an event", c.cfg.MaxEventBytes).message}}
+			Message: tooLarge("an event", c.cfg.MaxEventBytes).Detail}}
 	}
 	rejection := d.decode(raw)
 	e := event{id: string(d.event.ID), topic: d.topic, value: raw}
@@ -77,7 +78,7 @@ func (c *Collector) check(d *decoder, raw []byte, header string, received time.T
 		e.rejected = rejection
 		return e
 	}
-	account, rejection := schemas.Account(&d.event, []byte(header))
+	account, rejection := schemas.Account(&d.event, []byte(caller.Account))
 	if rejection != nil {
 		if rejection.Reason == schemas.NoAccount {
 			rejection.Message = noAccount
@@ -87,11 +88,28 @@ func (c *Collector) check(d *decoder, raw []byte, header string, received time.T
 		e.rejected = rejection
 		return e
 	}
+	if e.rejected = mayWrite(caller, string(account), d.event.Type); e.rejected != nil {
+		return e
+	}
 	e.key = bytes.Clone(account)
 	if !d.event.HasTime {
 		e.value, e.rejected = d.stamp(raw, received)
 	}
 	return e
+}
+
+// mayWrite keeps a caller to its account, and corrections to administrators.
+func mayWrite(caller api.Caller, account string, eventType []byte) *schemas.Rejection {
+	if caller.IsAdmin() {
+		return nil
+	}
+	if caller.Account != "" && caller.Account != account {
+		return &schemas.Rejection{Reason: schemas.WrongAccount, Field: "subject", Message: "the key is of another account than subject names"}
+	}
+	if t := string(eventType); t == schemas.TypeRetracted || t == schemas.TypeAmended {
+		return &schemas.Rejection{Reason: schemas.WrongAccount, Field: "type", Message: "only administrators may correct events here"}
+	}
+	return nil
 }
 
 const (

@@ -4,9 +4,10 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
-	"strconv"
+
 	"time"
 
+	"tallybook/api"
 	"tallybook/pipeline/broker"
 	"tallybook/schemas"
 )
@@ -18,9 +19,9 @@ type intake struct {
 }
 
 // collect takes a request as far as checked events.
-func (c *Collector) collect(w http.ResponseWriter, r *http.Request, l *load, allowed form) (*intake, *problem) {
+func (c *Collector) collect(w http.ResponseWriter, r *http.Request, l *load, allowed form) (*intake, *api.Failure) {
 	if c.cfg.Behind() {
-		return nil, unavailable(5, "the log is full or the workers are behind; try again later")
+		return nil, unavailable(5*time.Second, "the log is full or the workers are behind; try again later")
 	}
 	form, p := formOf(r.Header)
 	if p == nil && form&^allowed != 0 {
@@ -38,12 +39,12 @@ func (c *Collector) collect(w http.ResponseWriter, r *http.Request, l *load, all
 		return nil, p
 	}
 	in := &intake{events: make([]event, len(pieces)), received: c.cfg.Now().Truncate(time.Millisecond)}
-	header := r.Header.Get(accountHeader)
+	caller := api.CallerOf(r.Context())
 	d := c.decoders.Get().(*decoder)
 	defer c.decoders.Put(d)
 	homeless := 0
 	for i, piece := range pieces {
-		in.events[i] = c.check(d, piece, header, in.received)
+		in.events[i] = c.check(d, piece, caller, in.received)
 		if rejection := in.events[i].rejected; rejection != nil {
 			c.metrics.rejected(rejection.Reason)
 			if rejection.Reason == schemas.NoAccount {
@@ -52,7 +53,7 @@ func (c *Collector) collect(w http.ResponseWriter, r *http.Request, l *load, all
 		}
 	}
 	if homeless > 0 && homeless == len(pieces) {
-		return nil, &problem{status: http.StatusBadRequest, field: "subject", message: noAccount}
+		return nil, &api.Failure{Status: http.StatusBadRequest, Field: "subject", Detail: noAccount}
 	}
 	return in, nil
 }
@@ -120,30 +121,24 @@ func (c *Collector) groups(in *intake) []*group {
 }
 
 // results answers POST /v1/events: each event has its own fate.
-func (c *Collector) results(w http.ResponseWriter, r *http.Request) {
+func (c *Collector) results(w http.ResponseWriter, r *http.Request) error {
 	l := c.newLoad()
 	defer l.drop()
-	answer := func(p *problem) {
-		c.metrics.answered("/v1/events", p.status)
-		writeProblem(w, p, "application/json", map[string]any{"error": p.message, "field": p.field})
-	}
 	in, p := c.collect(w, r, l, oneEvent|batch|lines)
 	if p == nil && len(in.events) == 1 && in.events[0].rejected != nil {
-		p = problemOf(in.events[0].rejected)
+		p = failureOf(in.events[0].rejected)
 	}
 	if p != nil {
-		answer(p)
-		return
+		return refused(w, p)
 	}
 	durable, lost := c.store(r, l, in)
 	if lost > 0 && durable == 0 {
-		answer(unavailable(2, again))
-		return
+		return unavailable(2*time.Second, again)
 	}
-	c.metrics.answered("/v1/events", http.StatusAccepted)
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(http.StatusAccepted)
 	w.Write(appendResults(nil, in.events))
+	return nil
 }
 
 const again = "not durable, send again"
@@ -183,39 +178,40 @@ func appendText(b []byte, s string) []byte {
 
 // allOrNothing answers POST /api/v1/events as open-source metering does: 204, or
 // nothing of a malformed request is stored. After a 503 part of it may be.
-func (c *Collector) allOrNothing(w http.ResponseWriter, r *http.Request) {
+func (c *Collector) allOrNothing(w http.ResponseWriter, r *http.Request) error {
 	l := c.newLoad()
 	defer l.drop()
-	p := c.storeAll(w, r, l)
-	if p == nil {
-		c.metrics.answered("/api/v1/events", http.StatusNoContent)
-		w.WriteHeader(http.StatusNoContent)
-		return
+	if p := c.storeAll(w, r, l); p != nil {
+		return refused(w, p)
 	}
-	c.metrics.answered("/api/v1/events", p.status)
-	body := map[string]any{"type": "about:blank", "title": http.StatusText(p.status), "status": p.status, "detail": p.message}
-	if p.field != "" {
-		body["field"] = p.field
-	}
-	writeProblem(w, p, "application/problem+json", body)
+	w.WriteHeader(http.StatusNoContent)
+	return nil
 }
 
-func (c *Collector) storeAll(w http.ResponseWriter, r *http.Request, l *load) *problem {
+// refused says with a 415 what is taken.
+func refused(w http.ResponseWriter, p *api.Failure) error {
+	if p.Status == http.StatusUnsupportedMediaType {
+		w.Header().Set("Accept-Encoding", "gzip, zstd")
+	}
+	return p
+}
+
+func (c *Collector) storeAll(w http.ResponseWriter, r *http.Request, l *load) *api.Failure {
 	in, p := c.collect(w, r, l, oneEvent|batch)
 	if p != nil {
 		return p
 	}
 	for i := range in.events {
 		if rejection := in.events[i].rejected; rejection != nil {
-			p := problemOf(rejection)
+			p := failureOf(rejection)
 			if len(in.events) > 1 {
-				p.message = fmt.Sprintf("event %d of %d (id %q): %s", i+1, len(in.events), in.events[i].id, p.message)
+				p.Detail = fmt.Sprintf("event %d of %d (id %q): %s", i+1, len(in.events), in.events[i].id, p.Detail)
 			}
 			return p
 		}
 	}
 	if _, lost := c.store(r, l, in); lost > 0 {
-		return unavailable(2, again)
+		return unavailable(2*time.Second, again)
 	}
 	return nil
 }
@@ -226,27 +222,13 @@ func (c *Collector) newLoad() *load {
 	return l
 }
 
-func problemOf(rejection *schemas.Rejection) *problem {
+func failureOf(rejection *schemas.Rejection) *api.Failure {
 	status := http.StatusBadRequest
-	if rejection.Reason == schemas.TooLarge {
+	switch rejection.Reason {
+	case schemas.TooLarge:
 		status = http.StatusRequestEntityTooLarge
+	case schemas.WrongAccount:
+		status = http.StatusForbidden
 	}
-	return &problem{status: status, field: rejection.Field, message: rejection.Message}
-}
-
-func writeProblem(w http.ResponseWriter, p *problem, contentType string, body map[string]any) {
-	header := w.Header()
-	header.Set("Content-Type", contentType)
-	if p.retryAfter > 0 {
-		header.Set("Retry-After", strconv.Itoa(p.retryAfter))
-	}
-	if p.status == http.StatusUnsupportedMediaType {
-		header.Set("Accept-Encoding", "gzip, zstd")
-	}
-	text, err := json.Marshal(body)
-	if err != nil {
-		panic(err) // strings and numbers always marshal
-	}
-	w.WriteHeader(p.status)
-	w.Write(append(text, '\n'))
+	return &api.Failure{Status: status, Field: rejection.Field, Detail: rejection.Message}
 }

@@ -2,7 +2,6 @@ package collector
 
 import (
 	"fmt"
-	"strconv"
 	"sync/atomic"
 	"time"
 
@@ -29,10 +28,9 @@ func (b *budget) take(n int64) bool {
 func (b *budget) give(n int64) { b.used.Add(-n) }
 
 type metrics struct {
-	requests *prometheus.CounterVec
-	events   *prometheus.CounterVec
-	produce  *prometheus.HistogramVec
-	records  prometheus.Histogram
+	events  *prometheus.CounterVec
+	produce *prometheus.HistogramVec
+	records prometheus.Histogram
 }
 
 // Outcomes of events besides schemas.Reason.
@@ -46,8 +44,6 @@ func newMetrics(reg prometheus.Registerer, inFlight *budget) (*metrics, error) {
 		reg = prometheus.NewRegistry()
 	}
 	m := &metrics{
-		requests: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "tallybook_collector_requests_total",
-			Help: "Requests answered, by path and status code."}, []string{"path", "code"}),
 		events: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "tallybook_collector_events_total",
 			Help: "Events, by outcome: accepted, not_durable, or the reason of the rejection."}, []string{"outcome"}),
 		produce: prometheus.NewHistogramVec(prometheus.HistogramOpts{Name: "tallybook_collector_produce_seconds",
@@ -59,16 +55,12 @@ func newMetrics(reg prometheus.Registerer, inFlight *budget) (*metrics, error) {
 	bytes := prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "tallybook_collector_in_flight_bytes",
 		Help: "Bytes of request bodies not yet acknowledged."},
 		func() float64 { return float64(inFlight.used.Load()) })
-	for _, c := range []prometheus.Collector{m.requests, m.events, m.produce, m.records, bytes} {
+	for _, c := range []prometheus.Collector{m.events, m.produce, m.records, bytes} {
 		if err := reg.Register(c); err != nil {
 			return nil, fmt.Errorf("register the collector's metrics: %w", err)
 		}
 	}
 	return m, nil
-}
-
-func (m *metrics) answered(path string, code int) {
-	m.requests.WithLabelValues(path, strconv.Itoa(code)).Inc()
 }
 
 func (m *metrics) rejected(reason schemas.Reason) { m.events.WithLabelValues(string(reason)).Inc() }

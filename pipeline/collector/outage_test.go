@@ -58,7 +58,7 @@ func TestBrokerGoesAwayAndComesBack(t *testing.T) {
 			t.Errorf("accepted, but not in the log: %s", event)
 		}
 	}
-	if s.metric(t, "tallybook_collector_requests_total", "503", "/v1/events") == 0 {
+	if s.metric(t, "tallybook_http_requests_total", "503", "POST", "/v1/events") == 0 {
 		t.Error("no 503 was counted")
 	}
 }

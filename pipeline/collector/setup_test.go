@@ -16,6 +16,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/segmentio/kafka-go"
 
+	"tallybook/api"
 	"tallybook/pipeline/broker"
 	"tallybook/schemas"
 )
@@ -58,7 +59,10 @@ func newSetup(t testing.TB, cfg Config, adjust ...func(*http.Server)) *setup {
 		s.collector.Run(ctx)
 	}()
 	router := mux.NewRouter()
-	s.collector.Routes(router)
+	// As behind a guard, an administrator calls who may name an account.
+	if err := api.Mount(router, api.Options{Guard: &api.Guard{NoAuth: true}, Registry: s.registry}, s.collector.Endpoints()); err != nil {
+		t.Fatal(err)
+	}
 	server := httptest.NewUnstartedServer(router)
 	server.Config = Server("", router)
 	for _, f := range adjust {

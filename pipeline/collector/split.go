@@ -3,11 +3,13 @@ package collector
 import (
 	"bytes"
 	"net/http"
+
+	"tallybook/api"
 )
 
 // split cuts a body into its events. Each is checked on its own later; here only
 // what stands between them must be right.
-func (c *Collector) split(body []byte, allowed form) (events [][]byte, p *problem) {
+func (c *Collector) split(body []byte, allowed form) (events [][]byte, p *api.Failure) {
 	body = bytes.Trim(body, " \t\r\n")
 	if len(body) == 0 {
 		return nil, refuse(http.StatusBadRequest, "the body is empty")
@@ -32,13 +34,13 @@ func (c *Collector) split(body []byte, allowed form) (events [][]byte, p *proble
 	return [][]byte{body}, nil
 }
 
-func (c *Collector) tooMany() *problem {
+func (c *Collector) tooMany() *api.Failure {
 	return refuse(http.StatusRequestEntityTooLarge, "a request may have up to %d events", c.cfg.MaxEvents)
 }
 
 // splitArray cuts at the commas of the outermost array. Where the text is not
 // JSON the pieces are not either, and the decoder says so.
-func (c *Collector) splitArray(body []byte) (events [][]byte, p *problem) {
+func (c *Collector) splitArray(body []byte) (events [][]byte, p *api.Failure) {
 	malformed := refuse(http.StatusBadRequest, "the body is not a JSON array")
 	depth, start := 0, 1
 	for i := 0; i < len(body); i++ {

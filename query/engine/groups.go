@@ -1,0 +1,220 @@
+package engine
+
+import (
+	"cmp"
+	"encoding/binary"
+	"math/bits"
+	"slices"
+
+	"tallybook/schemas"
+)
+
+// cellKey names a cell: a window (its start, or the number of its labels) and
+// a set of names.
+type cellKey struct {
+	window int64
+	names  int32
+}
+
+// cell is a group while it is folded.
+type cell struct {
+	span
+	names int32
+	sums  sums
+}
+
+// table collects the groups of one question. It is used by one goroutine.
+type table struct {
+	q      *Question
+	limit  int
+	names  [][]string
+	byName map[string]int32
+	cells  []cell
+	byKey  map[cellKey]int32
+
+	windows *windows
+	labels  map[string]int64
+	texts   []string // of labels, by number
+	key     []byte
+}
+
+func newTable(q *Question, limit int) *table {
+	if q.MaxGroups > 0 {
+		limit = q.MaxGroups
+	}
+	return &table{q: q, limit: limit, byName: map[string]int32{}, byKey: map[cellKey]int32{},
+		windows: newWindows(q.Window.Size, q.Window.zone()), labels: map[string]int64{}}
+}
+
+// group numbers a set of names.
+func (t *table) group(names []string) int32 {
+	t.key = t.key[:0]
+	for _, n := range names {
+		t.key = binary.AppendUvarint(t.key, uint64(len(n)))
+		t.key = append(t.key, n...)
+	}
+	n, ok := t.byName[string(t.key)]
+	if !ok {
+		n = int32(len(t.names))
+		t.names = append(t.names, slices.Clone(names))
+		t.byName[string(t.key)] = n
+	}
+	return n
+}
+
+// place is where the events of a window go.
+type place struct {
+	span
+	window int64
+	keep   bool
+}
+
+// at is the place of an instant.
+func (t *table) at(micros int64) place {
+	if t.q.Window.Size == "" {
+		return place{span: span{t.q.From, t.q.To}, keep: true}
+	}
+	s := t.windows.of(micros)
+	p := place{span: s, window: s.start, keep: true}
+	start := timeOf(s.start).In(t.q.Window.zone())
+	if keep := t.q.Window.Keep; keep != nil && !keep(start) {
+		p.keep = false
+		return p
+	}
+	if labels := t.q.Window.Labels; len(labels) > 0 {
+		t.key = t.key[:0]
+		for _, label := range labels {
+			t.key = append(append(t.key, label(start)...), 0)
+		}
+		n, ok := t.labels[string(t.key)]
+		if !ok {
+			n = int64(len(t.texts))
+			t.texts = append(t.texts, string(t.key))
+			t.labels[t.texts[n]] = n
+		}
+		p.window, p.span = n, span{t.q.From, t.q.To}
+	}
+	return p
+}
+
+// cell finds or makes the cell of a place and names.
+func (t *table) cell(p *place, names int32) (int32, error) {
+	key := cellKey{p.window, names}
+	n, ok := t.byKey[key]
+	if ok {
+		return n, nil
+	}
+	if len(t.cells) >= t.limit {
+		return 0, tooMuch("the answer has more than %d rows; ask for a shorter range, larger windows or fewer groups", t.limit)
+	}
+	n = int32(len(t.cells))
+	t.cells = append(t.cells, cell{span: p.span, names: names})
+	t.byKey[key] = n
+	return n, nil
+}
+
+// merge adds what another worker folded of the same question.
+func (t *table) merge(o *table) error {
+	for i := range o.cells {
+		c := &o.cells[i]
+		p := place{span: c.span, window: c.span.start}
+		if len(t.q.Window.Labels) > 0 {
+			p = t.at(o.firstOf(i))
+		} else if t.q.Window.Size == "" {
+			p.window = 0
+		}
+		n, err := t.cell(&p, t.group(o.names[c.names]))
+		if err != nil {
+			return err
+		}
+		if err := t.cells[n].sums.merge(&c.sums); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// groups are the groups of events that are left when corrections are taken
+// off, by window and names.
+func (t *table) groups() ([]*Group, error) {
+	all := make([]Group, 0, len(t.cells))
+	labels := make(map[int32]string, len(t.cells))
+	if len(t.q.Window.Labels) > 0 {
+		for key, n := range t.byKey {
+			labels[n] = t.texts[key.window]
+		}
+	}
+	for i := range t.cells {
+		c := &t.cells[i]
+		if c.sums.count == 0 {
+			continue
+		}
+		g := Group{Start: c.start, End: c.end, Names: t.names[c.names]}
+		if text, ok := labels[int32(i)]; ok {
+			g.Names = slices.Concat(g.Names, splitLabels(text))
+		}
+		if err := c.sums.fill(&g); err != nil {
+			return nil, err
+		}
+		all = append(all, g)
+	}
+	list := make([]*Group, len(all))
+	for i := range all {
+		list[i] = &all[i]
+	}
+	slices.SortFunc(list, func(a, b *Group) int {
+		return cmp.Or(cmp.Compare(a.Start, b.Start), slices.Compare(a.Names, b.Names))
+	})
+	return list, nil
+}
+
+func splitLabels(text string) (labels []string) {
+	for start, i := 0, 0; i < len(text); i++ {
+		if text[i] == 0 {
+			labels = append(labels, text[start:i])
+			start = i + 1
+		}
+	}
+	return labels
+}
+
+// total is a sum of decimals that may pass 64 bits of nanos on the way:
+// units + nanos/10^9, nanos not yet carried.
+type total struct{ units, nanos int64 }
+
+// carryAt bounds nanos between carries.
+const carryAt = 1 << 62
+
+func (t *total) add(units, nanos int64) error {
+	sum := t.units + units
+	if (sum > t.units) != (units > 0) && units != 0 {
+		return schemas.ErrOverflow
+	}
+	t.units = sum
+	t.nanos += nanos
+	if t.nanos > carryAt || t.nanos < -carryAt {
+		return t.carry()
+	}
+	return nil
+}
+
+func (t *total) carry() error {
+	units := floor(t.nanos, 1e9) / 1e9
+	t.nanos -= units * 1e9
+	return t.add(units, 0)
+}
+
+func (t total) decimal() (schemas.Decimal, error) {
+	err := t.carry()
+	return schemas.Decimal{Units: t.units, Nanos: int32(t.nanos)}, err
+}
+
+func addInt(to *int64, n int64) error {
+	sum, carry := bits.Add64(uint64(*to), uint64(n), 0)
+	_ = carry
+	if (int64(sum) > *to) != (n > 0) && n != 0 {
+		return schemas.ErrOverflow
+	}
+	*to = int64(sum)
+	return nil
+}
