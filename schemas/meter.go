@@ -27,7 +27,11 @@ var (
 	FamilyEmail = &Family{Name: "email", Topic: Emails,
 		Dims: []string{"domain", "event", "direction", "transport", "severity", "reason"}}
 
-	Families = []*Family{FamilyRequest, FamilyError, FamilyInternalError, FamilyEmail}
+	// FamilyLatency names the series of latency sketches. It has no rollup rows:
+	// counts and sums of latency stand in those of FamilyRequest.
+	FamilyLatency = &Family{Name: "latency", Topic: Usage, Dims: []string{"api", "version", "endpoint"}}
+
+	Families = []*Family{FamilyRequest, FamilyError, FamilyInternalError, FamilyEmail, FamilyLatency}
 )
 
 // FamilyByName finds a family, or nil.
@@ -146,10 +150,18 @@ const (
 type Aggregation string
 
 const (
-	Count Aggregation = "COUNT"
-	Sum   Aggregation = "SUM"
-	Avg   Aggregation = "AVG"
+	Count       Aggregation = "COUNT"
+	Sum         Aggregation = "SUM"
+	Avg         Aggregation = "AVG"
+	Min         Aggregation = "MIN"
+	Max         Aggregation = "MAX"
+	UniqueCount Aggregation = "UNIQUE_COUNT"
+	Latest      Aggregation = "LATEST"
+	Percentile  Aggregation = "PERCENTILE"
 )
+
+// Aggregations are all of them, in the order in which messages list them.
+var Aggregations = []Aggregation{Count, Sum, Avg, Min, Max, UniqueCount, Latest, Percentile}
 
 // Meter asks one question of a family's rollups.
 type Meter struct {
@@ -161,6 +173,11 @@ type Meter struct {
 	Aggregation Aggregation
 	GroupBy     []string // a subset of the family's dimensions
 	Billable    bool     // enters /v2/summary
+	Percentiles []float64
+	// Definition is what a declared meter was declared with; nil: built in. Its
+	// family is of this version of it alone.
+	Definition *MeterDefinition
+	Version    int
 }
 
 // Meters are the built-in ones (event-types.md).
@@ -168,7 +185,7 @@ var Meters = []Meter{
 	{Slug: "requests", Description: "API requests, by their quantity", EventType: TypeRequest, Family: FamilyRequest,
 		Measure: MeasureQuantity, Aggregation: Sum, GroupBy: FamilyRequest.Dims, Billable: true},
 	{Slug: "latency", Description: "time taken by API requests, in milliseconds", EventType: TypeRequest, Family: FamilyRequest,
-		Measure: MeasureValue, Aggregation: Avg, GroupBy: []string{"api", "version", "endpoint"}},
+		Measure: MeasureValue, Aggregation: Avg, GroupBy: []string{"api", "version", "endpoint"}, Percentiles: []float64{50, 95, 99}},
 	{Slug: "bytes", Description: "bytes sent by API requests", EventType: TypeRequest, Family: FamilyRequest,
 		Measure: MeasureBytes, Aggregation: Sum, GroupBy: []string{"api", "endpoint", "status"}},
 	{Slug: "errors", Description: "API errors", EventType: TypeAPIError, Family: FamilyError,
