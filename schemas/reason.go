@@ -23,6 +23,9 @@ const (
 	WrongAccount    Reason = "wrong_account"    // the key is another account's; answered, never kept
 	EmptyRecord     Reason = "empty_record"     // a tombstone or an empty value
 	TooLarge        Reason = "too_large"        // record over the size limit
+	UnknownOriginal Reason = "unknown_original" // a correction of an event that was not counted, or not yet
+	RevisionGap     Reason = "revision_gap"     // a correction whose predecessor was not applied, or not yet
+	Retracted       Reason = "retracted"        // a correction of an event that was taken back
 	RefusedByStore  Reason = "refused_by_store" // the store refuses what the event would add up to
 )
 

@@ -45,8 +45,10 @@ type typeRule struct {
 	required    []Field
 	status      bool   // data.status is required
 	ahead       bool   // its time may lie ahead
+	correction  bool   // its data is ParseCorrection's; it goes to the topic of what it corrects
 	refuse      Reason // it is never processed
 	refuseWants string
+	normalise   func(*Event) *Rejection // brings the event into the form that is counted; nil: it has it
 }
 
 var notYet = typeRule{refuse: UnsupportedType, refuseWants: "this version does not process the type; the record is kept and may be sent again"}
@@ -55,13 +57,13 @@ var notYet = typeRule{refuse: UnsupportedType, refuseWants: "this version does n
 var typeRules = map[string]*typeRule{
 	TypeRequest:        {topic: Usage, required: []Field{Endpoint}, status: true},
 	TypeAppEvent:       {topic: Usage, required: []Field{Category, Name}},
-	TypeRatedUsage:     {topic: Usage, ahead: true},
+	TypeRatedUsage:     {topic: Usage, ahead: true, normalise: readRated},
 	TypeAPIError:       {topic: Errors, required: []Field{Endpoint}, status: true},
 	EmailPrefix:        {topic: Emails, required: []Field{Domain}},
 	TypeMailgunWebhook: {topic: Emails, refuse: notYet.refuse, refuseWants: notYet.refuseWants},
 	TypeMandrill:       {topic: Emails, refuse: notYet.refuse, refuseWants: notYet.refuseWants},
-	TypeRetracted:      &notYet,
-	TypeAmended:        &notYet,
+	TypeRetracted:      {correction: true},
+	TypeAmended:        {correction: true},
 	TypeInternalError: {refuse: ReservedType,
 		refuseWants: "the type is made by workers only; use another for events of your own"},
 }
@@ -101,7 +103,9 @@ func dimensionFields(topic Topic) FieldSet {
 }
 
 // Validate holds a decoded event of topic against the rules; clock is the log
-// clock in µs. It does not look at the account: Account does.
+// clock in µs. It does not look at the account: Account does. Events of types
+// that are counted in another form (rated.usage, e-mails, providers' webhooks)
+// have that form when it returns nil.
 func (r Rules) Validate(topic Topic, ev *Event, clock int64) *Rejection {
 	rule := ruleOf(ev)
 	if rejection := checkTopic(topic, rule, ev); rejection != nil {
@@ -110,8 +114,17 @@ func (r Rules) Validate(topic Topic, ev *Event, clock int64) *Rejection {
 	if rejection := checkIdentity(ev); rejection != nil {
 		return rejection
 	}
+	if rule != nil && rule.normalise != nil {
+		if rejection := rule.normalise(ev); rejection != nil {
+			return rejection
+		}
+		rule = ruleOf(ev)
+	}
 	if rejection := r.checkTime(rule, ev, clock); rejection != nil {
 		return rejection
+	}
+	if rule != nil && rule.correction {
+		return checkCorrection(ev)
 	}
 	if rule != nil {
 		if rejection := rule.checkData(ev); rejection != nil {
@@ -194,6 +207,14 @@ func (r Rules) checkTime(rule *typeRule, ev *Event, clock int64) *Rejection {
 			r.MaxAhead, time.UnixMicro(clock).UTC().Format(time.RFC3339Nano))}
 	}
 	return nil
+}
+
+func checkCorrection(ev *Event) *Rejection {
+	if len(ev.Rest) > MaxCorrection {
+		return tooLong("data", MaxCorrection)
+	}
+	_, rejection := ParseCorrection(ev)
+	return rejection
 }
 
 // checkData holds data against the rule of its type.

@@ -15,7 +15,10 @@ func event(name, data, more string) string {
 
 func long(n int) string { return `"` + strings.Repeat("x", n) + `"` }
 
-const goodRequest = `{"endpoint":"/a","status":200}`
+const (
+	goodRequest    = `{"endpoint":"/a","status":200}`
+	goodRetraction = `{"event":{"source":"s","id":"i"},"revision":1}`
+)
 
 // ruleExamples are events and what becomes of them at the clock 2026-01-01.
 // beyond: a JSON Schema cannot see the fault.
@@ -93,7 +96,32 @@ var ruleExamples = []struct {
 	{topic: Usage, record: event("email.opened", `{"domain":"d"}`, ""), reason: WrongTopic, field: "type"},
 	{topic: Usage, record: event("mailgun.webhook", `{}`, ""), reason: WrongTopic, field: "type"},
 	{topic: Usage, record: event("internal.error", `{}`, ""), reason: ReservedType, field: "type"},
-	{topic: Usage, record: event("event.retracted", `{}`, ""), reason: UnsupportedType, field: "type"},
+	{topic: Usage, record: event("event.retracted", goodRetraction, "")},
+	{topic: Usage, record: event("event.retracted", `{"event":{"source":"s","id":"i","more":1},"revision":1000000000,"after":null,"reason":"wrong","note":{}}`, "")},
+	{topic: Usage, record: event("event.retracted", `null`, `,"data_base64":"eyJldmVudCI6eyJzb3VyY2UiOiJzIiwiaWQiOiJpIn0sInJldmlzaW9uIjoxfQ=="`)},
+	{topic: Usage, record: event("event.retracted", `{}`, ""), reason: MissingField, field: "data.event"},
+	{topic: Usage, record: event("event.retracted", `null`, ""), reason: MissingField, field: "data.event"},
+	{topic: Usage, record: event("event.retracted", `[]`, ""), reason: MissingField, field: "data.event"},
+	{topic: Usage, record: event("event.retracted", `{"event":"i","revision":1}`, ""), reason: WrongType, field: "data.event"},
+	{topic: Usage, record: event("event.retracted", `{"event":{"id":"i"},"revision":1}`, ""), reason: MissingField, field: "data.event.source"},
+	{topic: Usage, record: event("event.retracted", `{"event":{"source":"s","id":null},"revision":1}`, ""), reason: MissingField, field: "data.event.id"},
+	{topic: Usage, record: event("event.retracted", `{"event":{"source":"s","id":""},"revision":1}`, ""), reason: InvalidValue, field: "data.event.id"},
+	{topic: Usage, record: event("event.retracted", `{"event":{"source":"s","id":5},"revision":1}`, ""), reason: WrongType, field: "data.event.id"},
+	{topic: Usage, record: event("event.retracted", `{"event":{"source":"s\u0000","id":"i"},"revision":1}`, ""), reason: InvalidValue, field: "data.event.source"},
+	{topic: Usage, record: event("event.retracted", `{"event":{"source":"s","id":`+long(1025)+`},"revision":1}`, ""), reason: TooLong, field: "data.event.id"},
+	{topic: Usage, record: event("event.retracted", `{"event":{"source":"s","id":"i"}}`, ""), reason: MissingField, field: "data.revision"},
+	{topic: Usage, record: event("event.retracted", `{"event":{"source":"s","id":"i"},"revision":0}`, ""), reason: InvalidValue, field: "data.revision"},
+	{topic: Usage, record: event("event.retracted", `{"event":{"source":"s","id":"i"},"revision":-1}`, ""), reason: InvalidValue, field: "data.revision"},
+	{topic: Usage, record: event("event.retracted", `{"event":{"source":"s","id":"i"},"revision":1.5}`, ""), reason: WrongType, field: "data.revision"},
+	{topic: Usage, record: event("event.retracted", `{"event":{"source":"s","id":"i"},"revision":"1"}`, ""), reason: WrongType, field: "data.revision"},
+	{topic: Usage, record: event("event.retracted", `{"event":{"source":"s","id":"i"},"revision":1000000001}`, ""), reason: InvalidValue, field: "data.revision"},
+	{topic: Usage, record: event("event.retracted", `{"event":{"source":"s","id":"i"},"revision":1,"after":{}}`, ""), reason: InvalidValue, field: "data.after"},
+	{topic: Usage, record: event("event.retracted", `{"event":{"source":"s","id":"i"},"revision":1,"reason":5}`, ""), reason: WrongType, field: "data.reason"},
+	{topic: Usage, record: event("event.amended", goodRetraction, ""), reason: MissingField, field: "data.after"},
+	{topic: Usage, record: event("event.amended", `{"event":{"source":"s","id":"i"},"revision":2,"after":`+goodRequest+`}`, "")},
+	{topic: Usage, record: event("event.amended", `{"event":{"source":"s","id":"i"},"revision":2,"after":{"x":`+long(100<<10)+`}}`, "")},
+	{topic: Usage, record: event("event.amended", `{"event":{"source":"s","id":"i"},"revision":2,"after":{"x":`+long(256<<10)+`}}`, ""), reason: TooLong, field: "data", beyond: true},
+	{topic: Usage, record: event("event.amended", `{"event":{"source":"s","id":"i"},"revision":2,"after":[]}`, ""), reason: WrongType, field: "data.after"},
 	{topic: Usage, record: `{"specversion":"1.0","id":` + long(1024) + `,"source":` + long(2048) + `,"type":"t"}`},
 	{topic: Usage, record: `{"specversion":"1.0","id":` + long(1025) + `,"source":"s","type":"t"}`, reason: TooLong, field: "id"},
 	{topic: Usage, record: `{"specversion":"1.0","id":"i","source":` + long(2049) + `,"type":"t"}`, reason: TooLong, field: "source"},
@@ -109,7 +137,8 @@ var ruleExamples = []struct {
 	{topic: Errors, record: event("api.request", goodRequest, ""), reason: WrongTopic, field: "type"},
 	{topic: Errors, record: event("com.example.job", `{}`, ""), reason: WrongTopic, field: "type"},
 	{topic: Errors, record: event("internal.error", `{}`, ""), reason: ReservedType, field: "type"},
-	{topic: Errors, record: event("event.amended", `{}`, ""), reason: UnsupportedType, field: "type"},
+	{topic: Errors, record: event("event.amended", `{"event":{"source":"s","id":"i"},"revision":1,"after":{"endpoint":"/b","status":500}}`, "")},
+	{topic: Errors, record: event("event.amended", `{}`, ""), reason: MissingField, field: "data.event"},
 	{topic: Emails, record: event("email.delivered", `{"domain":"d","flags":{"a":true},"recipient":"r","quantity":"x"}`, "")},
 	{topic: Emails, record: event("email.failed", `{"domain":"d","event":"failed","severity":"permanent","reason":"bounce"}`, "")},
 	{topic: Emails, record: event("email.failed", `{"domain":"d","event":"opened"}`, ""), reason: InvalidValue, field: "data.event", beyond: true},
@@ -119,7 +148,9 @@ var ruleExamples = []struct {
 	{topic: Emails, record: event("email.", `{"domain":"d"}`, ""), reason: InvalidValue, field: "type"},
 	{topic: Emails, record: event("mailgun.webhook", `{}`, ""), reason: UnsupportedType, field: "type"},
 	{topic: Emails, record: event("mandrill.webhook", `{}`, ""), reason: UnsupportedType, field: "type"},
-	{topic: Emails, record: event("event.retracted", `{}`, ""), reason: UnsupportedType, field: "type"},
+	{topic: Emails, record: event("event.retracted", `{"event":{"source":"s","id":"i"},"revision":1,"reason":"wrong","domain":5}`, "")},
+	{topic: Emails, record: event("event.retracted", `{"event":{"source":"s","id":"i"},"revision":1,"reason":`+long(1025)+`}`, ""), reason: TooLong, field: "data.reason"},
+	{topic: Emails, record: event("event.retracted", `{}`, ""), reason: MissingField, field: "data.event"},
 	{topic: Emails, record: event("com.example.job", `{}`, ""), reason: WrongTopic, field: "type"},
 }
 

@@ -108,7 +108,7 @@ func TestResultsInOrder(t *testing.T) {
 	got := s.post(t, "/v1/events", []byte(body))
 	want := []result{{"1", "accepted", "", ""}, {"2", "rejected", "", "data.status"}, {"3", "rejected", "", "data.category"},
 		{"4", "rejected", "", "id"}, {"", "rejected", "", "specversion"}, {"6", "rejected", "", "source"}, {"7", "rejected", "", "time"},
-		{"8", "rejected", "", "type"}, {"9", "accepted", "", ""}, {"10", "rejected", "", "type"}, {"11", "rejected", noAccount, "subject"}}
+		{"8", "rejected", "", "type"}, {"9", "accepted", "", ""}, {"10", "rejected", "", "data.event"}, {"11", "rejected", noAccount, "subject"}}
 	if got.status != 202 || len(got.Results) != len(want) {
 		t.Fatalf("got %d %s", got.status, got.body)
 	}
