@@ -119,6 +119,9 @@ type Event struct {
 	HasBytes    bool
 	Quantity    Decimal // 1 where absent or null
 	HasQuantity bool    // false: given but no number ("NaN"): kept, not counted
+	Amount      Decimal // money; meaningful where HasAmount
+	HasAmount   bool
+	Rated       *Rated // what names the series of a rated.usage event; set by Validate
 
 	// Dimensions is data.dimensions as compact JSON, an object of strings; nil: absent.
 	Dimensions []byte

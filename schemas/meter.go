@@ -31,7 +31,11 @@ var (
 	// counts and sums of latency stand in those of FamilyRequest.
 	FamilyLatency = &Family{Name: "latency", Topic: Usage, Dims: []string{"api", "version", "endpoint"}}
 
-	Families = []*Family{FamilyRequest, FamilyError, FamilyInternalError, FamilyEmail, FamilyLatency}
+	// FamilyRated is of rated.usage events. groupby is a JSON object, metadata a
+	// JSON array of names alone: see Rated.
+	FamilyRated = &Family{Name: "rated", Topic: Usage, Dims: []string{"metric", "unit", "groupby", "metadata"}}
+
+	Families = []*Family{FamilyRequest, FamilyError, FamilyInternalError, FamilyEmail, FamilyLatency, FamilyRated}
 )
 
 // FamilyByName finds a family, or nil.

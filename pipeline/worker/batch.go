@@ -13,8 +13,11 @@ import (
 func familyOf(topic schemas.Topic, eventType []byte) *schemas.Family {
 	switch topic {
 	case schemas.Usage:
-		if string(eventType) == schemas.TypeRequest {
+		switch string(eventType) {
+		case schemas.TypeRequest:
 			return schemas.FamilyRequest
+		case schemas.TypeRatedUsage:
+			return schemas.FamilyRated
 		}
 	case schemas.Errors:
 		if string(eventType) == schemas.TypeAPIError {
@@ -28,7 +31,7 @@ func familyOf(topic schemas.Topic, eventType []byte) *schemas.Family {
 	return nil
 }
 
-// topicFamily is the one family that a topic's events can fold into.
+// topicFamily is the family that a topic's events fold into, but for rated.usage.
 var topicFamily = map[schemas.Topic]*schemas.Family{
 	schemas.Usage:  schemas.FamilyRequest,
 	schemas.Errors: schemas.FamilyError,
@@ -43,6 +46,7 @@ type batch struct {
 	dims   dimReader
 	rows   archive.Rows
 	cells  *cells
+	rated  *cells // of rated.usage; nil before the first of them
 	errors *errorLog
 	ledger store.Ledger
 
@@ -76,6 +80,9 @@ func stringColumns(topic schemas.Topic) (columns []schemas.Field) {
 func (b *batch) start(next int64, in *interner) {
 	resetRows(&b.rows)
 	b.cells.reset()
+	if b.rated != nil {
+		b.rated.reset()
+	}
 	b.errors.reset()
 	b.ledger = store.Ledger{First: next, Next: next}
 	b.bytes, b.oldest = 0, math.MaxInt64
@@ -107,11 +114,16 @@ func (b *batch) count(ev *schemas.Event, account []byte, offset, clock int64) {
 func (b *batch) fold(rows *archive.Rows, n int, ev *schemas.Event, sign int64) {
 	if family := familyOf(b.topic, ev.Type); family != nil {
 		key := cellKey{account: rows.Account[n], hour: schemas.HourOf(ev.Time)}
-		b.setDims(&key, ev, rows, n)
-		if sign > 0 {
-			addEvent(b.cells.at(&key), ev)
+		cells := b.cells
+		if family == schemas.FamilyRated {
+			cells = b.setRated(&key, ev)
 		} else {
-			b.cells.retract(&key, ev)
+			b.setDims(&key, ev, rows, n)
+		}
+		if sign > 0 {
+			addEvent(cells.at(&key), ev)
+		} else {
+			cells.retract(&key, ev)
 		}
 	}
 }
@@ -169,6 +181,7 @@ func (b *batch) appendRow(r *archive.Rows, ev *schemas.Event, account archive.Co
 	if b.topic == schemas.Usage {
 		r.Quantity = append(r.Quantity, quantityValue(ev))
 		r.Bytes = append(r.Bytes, bytesValue(ev))
+		appendAmount(&r.Amount, n, ev)
 		var dimensions archive.Code
 		if len(ev.Dimensions) > 0 {
 			dimensions = in.code(ev.Dimensions)
@@ -230,4 +243,5 @@ func resetRows(r *archive.Rows) {
 	}
 	r.Status, r.LatencyMS = r.Status[:0], r.LatencyMS[:0]
 	r.Quantity, r.Bytes, r.Dimensions = r.Quantity[:0], r.Bytes[:0], r.Dimensions[:0]
+	r.Amount = r.Amount[:0]
 }

@@ -94,6 +94,9 @@ func (c *checkpointer) stage(job *writeJob) (*store.Checkpoint, error) {
 	b := job.batch
 	cp := &store.Checkpoint{From: job.from, To: job.to, Ledger: b.ledger, ClosedAt: job.closedAt, Errors: b.errors.rows}
 	b.cells.appendTo(cp, b.rows.Dict)
+	if b.rated != nil {
+		b.rated.appendTo(cp, b.rows.Dict)
+	}
 	sets := []*archive.Rows{&b.rows}
 	if len(b.errors.rows) > 0 {
 		b.errors.fold(cp)

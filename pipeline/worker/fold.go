@@ -103,6 +103,9 @@ func addEvent(m *schemas.Measures, ev *schemas.Event) {
 	if ev.HasBytes {
 		m.Bytes += ev.Bytes
 	}
+	if ev.HasAmount {
+		m.Amount = plus(m.Amount, ev.Amount)
+	}
 }
 
 // retract takes away what addEvent added. Least and greatest cannot be taken
@@ -123,6 +126,9 @@ func (c *cells) retract(k *cellKey, ev *schemas.Event) {
 	}
 	if ev.HasBytes {
 		m.Bytes -= ev.Bytes
+	}
+	if ev.HasAmount {
+		m.Amount = plus(m.Amount, ev.Amount.Neg())
 	}
 }
 
