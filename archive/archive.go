@@ -18,11 +18,15 @@ import (
 type Archive struct {
 	bucket  Bucket
 	writers sync.Pool // of *Writer: their buffers are worth keeping
+	readers sync.Pool // of *reader, likewise
+	footers *footerCache
 }
 
 // New is the archive in a bucket.
 func New(b Bucket) *Archive {
-	return &Archive{bucket: b, writers: sync.Pool{New: func() any { return NewWriter() }}}
+	return &Archive{bucket: b, footers: newFooterCache(maxFooterBytes),
+		writers: sync.Pool{New: func() any { return NewWriter() }},
+		readers: sync.Pool{New: func() any { return newReader() }}}
 }
 
 // Open is the archive at a folder path, which is created where it is missing.

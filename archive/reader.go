@@ -2,21 +2,20 @@ package archive
 
 import (
 	"context"
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
-
-	"github.com/parquet-go/parquet-go"
-
-	"tallybook/schemas"
+	"math"
 )
+
+// ErrDamaged marks a file that is not what was written.
+var ErrDamaged = errors.New("damaged Parquet file")
 
 // Count is the number of rows that a file's footer states.
 func (a *Archive) Count(ctx context.Context, name string) (int64, error) {
 	var n int64
-	err := a.withFile(ctx, name, func(file *parquet.File, _ schemas.Topic) error {
-		n = file.NumRows()
+	err := a.withFile(ctx, name, func(r *reader) error {
+		n = r.footer.rows
 		return nil
 	})
 	return n, err
@@ -27,203 +26,137 @@ func (a *Archive) Count(ctx context.Context, name string) (int64, error) {
 // Partition are always set. Asked columns are filled also where every row is
 // null. Rows is reused: fn must not keep it or what it points to, save the
 // strings of Dict. A code means the same string in all calls of one Read.
-// A file that is truncated or corrupt is an error that names it; rows of the
-// row groups before may have been given to fn by then.
+// A file that is truncated or corrupt is an error that names it (ErrDamaged);
+// rows of the row groups before may have been given to fn by then, but none
+// that was not written.
 func (a *Archive) Read(ctx context.Context, name string, columns []string, fn func(*Rows) error) error {
-	return a.withFile(ctx, name, func(file *parquet.File, dataset schemas.Topic) error {
-		r, err := newReader(file, dataset, columns)
-		if err != nil {
-			return err
-		}
-		left := file.NumRows()
-		for _, group := range file.RowGroups() {
-			if err := ctx.Err(); err != nil {
-				return err
-			}
-			if left -= group.NumRows(); group.NumRows() < 0 || left < 0 {
-				return fmt.Errorf("%w: row groups hold more than %d rows", ErrDamaged, file.NumRows())
-			}
-			if err := r.readGroup(group); err != nil {
-				return fmt.Errorf("%w: %w", ErrDamaged, err)
-			}
-			if err := fn(&r.rows); err != nil {
-				return err
-			}
-		}
-		if left != 0 {
-			return fmt.Errorf("%w: %d of %d rows are missing", ErrDamaged, left, file.NumRows())
-		}
-		return nil
-	})
+	all := ScanQuery{Columns: append([]string{"topic_partition"}, columns...), From: math.MinInt64, To: math.MaxInt64}
+	return a.Scan(ctx, name, all, fn)
 }
 
-// ErrDamaged marks a file that is not what was written.
-var ErrDamaged = errors.New("damaged Parquet file")
+// tailBytes is read at the end of a file at first: it has the footer of all but
+// the largest files, and all of a small file.
+const tailBytes = 32 << 10
 
-// source is a file as the decoder sees it. It keeps the first error of reading,
-// so that a disk or network that fails is not taken for a damaged file.
-type source struct {
-	File
-	failed error
-}
-
-func (s *source) ReadAt(b []byte, offset int64) (int, error) {
-	n, err := s.File.ReadAt(b, offset)
-	if err != nil && !errors.Is(err, io.EOF) && s.failed == nil {
-		s.failed = err
-	}
-	return n, err
-}
-
-func (a *Archive) withFile(ctx context.Context, name string, use func(*parquet.File, schemas.Topic) error) error {
+// withFile opens a file and calls use with its footer read.
+func (a *Archive) withFile(ctx context.Context, name string, use func(*reader) error) error {
 	f, err := a.bucket.Open(ctx, name)
 	if err != nil {
 		return fmt.Errorf("read %s: %w", name, err)
 	}
 	defer f.Close()
-	src := &source{File: f}
-	if err := useFile(src, use); err != nil {
-		if src.failed != nil {
-			err = src.failed
+	r := a.readers.Get().(*reader)
+	defer a.readers.Put(r)
+	defer r.release()
+	r.file = f
+	if r.footer = a.footers.get(name, f.Size()); r.footer == nil {
+		if r.footer, err = r.readFooter(); err != nil {
+			return fmt.Errorf("read %s: %w", name, err)
 		}
+		a.footers.put(name, r.footer)
+	}
+	r.rows.Dataset = r.footer.dataset
+	if err := use(r); err != nil {
 		return fmt.Errorf("read %s: %w", name, err)
 	}
 	return nil
 }
 
-func useFile(src *source, use func(*parquet.File, schemas.Topic) error) error {
-	file, err := openParquet(src)
-	if err != nil {
-		return fmt.Errorf("%w: %w", ErrDamaged, err)
-	}
-	dataset, _ := file.Lookup(keyDataset)
-	version, _ := file.Lookup(keyFormat)
-	if columnsOf[schemas.Topic(dataset)] == nil || version != formatVersion {
-		return fmt.Errorf("not an archive file of this version (dataset %q, format %q)", dataset, version)
-	}
-	return use(file, schemas.Topic(dataset))
+// reader reads one file at a time, and keeps its buffers from file to file.
+type reader struct {
+	file   File
+	footer *footer
+	tail   []byte // the end of the file, where that has been read
+	rows   Rows
+	codes  map[string]Code // of rows.Dict
+	buffer []byte          // a section
+	page   pageReader
+	picked selection
+	needed []neededColumn
+	wanted []verdict // by code of rows.Dict: whether it is an account that is asked for
 }
 
-func openParquet(src *source) (file *parquet.File, err error) {
-	defer recoverDamage(&err)
-	// parquet-go would allocate whatever length the last bytes state.
-	var tail [8]byte
-	room := src.Size() - int64(len(magic)+len(tail))
-	if room < 0 {
-		return nil, fmt.Errorf("%d bytes are no Parquet file", src.Size())
+func newReader() *reader {
+	r := &reader{codes: map[string]Code{}, page: newPageReader()}
+	r.page.entries.intern = r.intern
+	r.rows.Dict = []string{""}
+	return r
+}
+
+// release forgets the file, and what callers may have kept views of: only
+// strings of Dict outlive a call, and these are never written again.
+func (r *reader) release() {
+	r.file, r.footer, r.tail = nil, nil, r.tail[:0]
+	clear(r.codes)
+	clear(r.rows.Dict[1:])
+	r.rows.Dict = r.rows.Dict[:1]
+	r.rows.Partition, r.rows.read = 0, 0
+	for i := range r.needed {
+		clearColumn(r.needed[i].at(&r.rows))
 	}
-	if _, err := src.ReadAt(tail[:], src.Size()-int64(len(tail))); err != nil {
+	r.needed, r.wanted = r.needed[:0], r.wanted[:0]
+}
+
+func (r *reader) readFooter() (*footer, error) {
+	size := r.file.Size()
+	if size < int64(len(magic)+sumBytes+trailerSize) {
+		return nil, fmt.Errorf("%w: %w", ErrDamaged, errNoFooter)
+	}
+	if err := r.readTail(min(size, tailBytes)); err != nil {
 		return nil, err
 	}
-	if string(tail[4:]) != magic || int64(binary.LittleEndian.Uint32(tail[:])) > room {
-		return nil, errors.New("it has no footer at its end: cut short, or never finished")
+	length, err := footerLength(r.tail[len(r.tail)-trailerSize:], size)
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrDamaged, err)
 	}
-	return parquet.OpenFile(src, src.Size(), parquet.SkipPageIndex(true), parquet.SkipBloomFilters(true),
-		parquet.OptimisticRead(true), parquet.ReadBufferSize(64<<10))
-}
-
-// recoverDamage turns a decoder's panic into an error: parquet-go trusts some
-// of the numbers in a file.
-func recoverDamage(err *error) {
-	if p := recover(); p != nil {
-		*err = fmt.Errorf("decode: %v", p)
-	}
-}
-
-// reader reads one file.
-type reader struct {
-	rows    Rows
-	columns []readColumn
-	codes   map[string]Code
-	entries entries
-}
-
-type readColumn struct {
-	*column
-	leaf int // its position in the file
-}
-
-func newReader(file *parquet.File, dataset schemas.Topic, names []string) (*reader, error) {
-	r := &reader{codes: map[string]Code{}}
-	r.rows.Dataset = dataset
-	r.rows.Dict = []string{""}
-	asked := map[string]bool{}
-	for _, name := range append([]string{"topic_partition"}, names...) {
-		if asked[name] {
-			continue
-		}
-		asked[name] = true
-		c, err := findColumn(dataset, name)
-		if err != nil {
+	if length > int64(len(r.tail)) {
+		if err := r.readTail(length); err != nil {
 			return nil, err
 		}
-		leaf, ok := file.Schema().Lookup(name)
-		if !ok {
-			return nil, fmt.Errorf("%w: column %s is missing", ErrDamaged, name)
-		}
-		if have, want := leaf.Node.Type().Kind(), parquet.Kind(c.physical()); have != want || leaf.Node.Optional() == c.required {
-			return nil, fmt.Errorf("%w: column %s has another type", ErrDamaged, name)
-		}
-		r.columns = append(r.columns, readColumn{c, leaf.ColumnIndex})
 	}
-	return r, nil
+	return parseFooter(r.tail[len(r.tail)-int(length):], size)
 }
 
-func (r *reader) readGroup(group parquet.RowGroup) (err error) {
-	defer recoverDamage(&err)
-	chunks := group.ColumnChunks()
-	for _, c := range r.columns {
-		if err := r.readColumn(c, chunks[c.leaf], int(group.NumRows())); err != nil {
-			return fmt.Errorf("column %s: %w", c.name, err)
-		}
-	}
-	return nil
+func (r *reader) readTail(n int64) error {
+	r.tail = resize(r.tail, int(n))
+	return r.readAt(r.tail, r.file.Size()-n)
 }
 
-// readColumn replaces what rows has of the column by that of the row group.
-func (r *reader) readColumn(c readColumn, chunk parquet.ColumnChunk, rows int) error {
-	pages := chunk.Pages()
-	defer pages.Close()
-	to := c.at(&r.rows)
-	clearColumn(to)
-	r.entries.reset()
-	for n := 0; n < rows; {
-		page, err := pages.ReadPage()
-		if errors.Is(err, io.EOF) {
-			return fmt.Errorf("%d of %d rows", n, rows)
-		}
-		if err != nil {
-			return err
-		}
-		n += int(page.NumRows())
-		if n > rows {
-			err = fmt.Errorf("more than %d rows", rows)
-		} else {
-			err = r.readPage(to, page)
-		}
-		parquet.Release(page)
-		if err != nil {
-			return err
-		}
+// readAt fills b. A disk or network that fails is not taken for a damaged file.
+func (r *reader) readAt(b []byte, offset int64) error {
+	n, err := r.file.ReadAt(b, offset)
+	switch {
+	case n == len(b):
+		return nil
+	case err == nil || errors.Is(err, io.EOF):
+		return fmt.Errorf("%w: it ends at %d, within what should be read", ErrDamaged, offset+int64(n))
 	}
-	return nil
+	return err
 }
 
-func clearColumn(to any) {
-	switch col := to.(type) {
-	case *[]Code:
-		*col = (*col)[:0]
-	case *Texts:
-		col.Data, col.Ends = col.Data[:0], col.Ends[:0]
-	case *[]int64:
-		*col = (*col)[:0]
-	case *[]int32:
-		*col = (*col)[:0]
-	case *[]int8:
-		*col = (*col)[:0]
-	case *[]float64:
-		*col = (*col)[:0]
-	case *[]schemas.Decimal:
-		*col = (*col)[:0]
+// section reads a section in one go and answers for its CRC. The bytes are
+// valid until the next call.
+func (r *reader) section(s section) ([]byte, error) {
+	var b []byte
+	if start := r.file.Size() - int64(len(r.tail)); s.offset >= start {
+		b = r.tail[s.offset-start:][:s.length]
+	} else {
+		r.buffer = resize(r.buffer, s.length)
+		b = r.buffer
+		if err := r.readAt(b, s.offset); err != nil {
+			return nil, err
+		}
+	}
+	if err := s.verify(b); err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrDamaged, err)
+	}
+	return b, nil
+}
+
+// recoverDamage turns a decoder's panic into an error. What it decodes has
+// passed its CRC, so that this is a file that somebody else wrote in our form.
+func recoverDamage(err *error) {
+	if p := recover(); p != nil {
+		*err = fmt.Errorf("%w: decode: %v", ErrDamaged, p)
 	}
 }

@@ -1,123 +1,70 @@
 package archive
 
 import (
+	"encoding/binary"
 	"errors"
+	"fmt"
 	"math"
+	"slices"
 
-	"github.com/parquet-go/parquet-go"
-	"github.com/parquet-go/parquet-go/encoding"
+	"github.com/parquet-go/parquet-go/encoding/delta"
+	"github.com/parquet-go/parquet-go/format"
 
 	"tallybook/schemas"
 )
 
 // entries are the dictionary of the column chunk that is being read, in the
-// form of Rows; made when the chunk's first dictionary page is met.
+// form of Rows.
 type entries struct {
+	intern   func([]byte) Code
 	codes    []Code
+	longs    []int64
+	ints     []int32
+	bytes    []int8
+	doubles  []float64
 	decimals []schemas.Decimal
-	made     bool
 }
 
-func (e *entries) reset() { e.codes, e.decimals, e.made = e.codes[:0], e.decimals[:0], false }
+func (e *entries) reset() {
+	e.codes, e.longs, e.ints, e.bytes = e.codes[:0], e.longs[:0], e.ints[:0], e.bytes[:0]
+	e.doubles, e.decimals = e.doubles[:0], e.decimals[:0]
+}
 
-// readPage appends a page's rows to a column of Rows.
-func (r *reader) readPage(to any, page parquet.Page) (err error) {
-	switch col := to.(type) {
-	case *[]Code:
-		*col, err = r.appendCodes(*col, page)
-	case *Texts:
-		err = appendTexts(col, page)
-	case *[]int64:
-		*col = appendNumbers(*col, page, (*encoding.Values).Int64, NullInt64)
-	case *[]int32:
-		*col = appendNumbers(*col, page, (*encoding.Values).Int32, NullInt32)
-	case *[]int8:
-		for _, n := range appendNumbers(nil, page, (*encoding.Values).Int32, 0) {
-			*col = append(*col, int8(n))
+// fill reads a dictionary page of n entries.
+func (e *entries) fill(c *column, body []byte, n int) (err error) {
+	if c.kind == kindCode {
+		for range n {
+			end := 4 + int(binary.LittleEndian.Uint32(body))
+			e.codes = append(e.codes, e.intern(body[4:end]))
+			body = body[end:]
 		}
-	case *int32:
-		for i, n := range appendNumbers(nil, page, (*encoding.Values).Int32, 0) {
-			if n != *col && (i > 0 || r.entries.made) {
-				return errors.New("rows of several partitions")
+		return nil
+	}
+	if len(body) != n*c.width() {
+		return fmt.Errorf("dictionary of %d bytes for %d entries", len(body), n)
+	}
+	for range n {
+		switch c.kind {
+		case kindTimestamp, kindInt64:
+			e.longs = append(e.longs, int64(binary.LittleEndian.Uint64(body)))
+		case kindInt32, kindPartition:
+			e.ints = append(e.ints, int32(binary.LittleEndian.Uint32(body)))
+		case kindInt8:
+			e.bytes = append(e.bytes, int8(binary.LittleEndian.Uint32(body)))
+		case kindDouble:
+			e.doubles = append(e.doubles, math.Float64frombits(binary.LittleEndian.Uint64(body)))
+		case kindDecimal:
+			d, err := schemas.DecimalFromUnscaled([16]byte(body))
+			if err != nil {
+				return err
 			}
-			*col, r.entries.made = n, true
+			e.decimals = append(e.decimals, d)
+		default:
+			return errors.New("long texts have no dictionary")
 		}
-	case *[]float64:
-		*col = appendNumbers(*col, page, (*encoding.Values).Double, math.NaN())
-	case *[]schemas.Decimal:
-		*col, err = r.appendDecimals(*col, page)
+		body = body[c.width():]
 	}
-	return err
-}
-
-// appendNumbers appends a page of fixed width, of picks its type.
-func appendNumbers[T any](to []T, page parquet.Page, of func(*encoding.Values) []T, null T) []T {
-	data := page.Data()
-	dict := page.Dictionary()
-	if dict == nil {
-		return appendValues(to, page.DefinitionLevels(), of(&data), null)
-	}
-	content := dict.Page().Data()
-	return appendEntries(to, page.DefinitionLevels(), data.Int32(), of(&content), null)
-}
-
-// appendValues appends values with a null wherever the level is 0; no levels
-// mean no nulls.
-func appendValues[T any](to []T, levels []byte, values []T, null T) []T {
-	if levels == nil {
-		return append(to, values...)
-	}
-	k := 0
-	for _, level := range levels {
-		if level == 0 {
-			to = append(to, null)
-			continue
-		}
-		to = append(to, values[k])
-		k++
-	}
-	return to
-}
-
-// appendEntries does so with the entries of a dictionary.
-func appendEntries[T any](to []T, levels []byte, indexes []int32, entries []T, null T) []T {
-	if levels == nil {
-		for _, i := range indexes {
-			to = append(to, entries[i])
-		}
-		return to
-	}
-	k := 0
-	for _, level := range levels {
-		if level == 0 {
-			to = append(to, null)
-			continue
-		}
-		to = append(to, entries[indexes[k]])
-		k++
-	}
-	return to
-}
-
-func (r *reader) appendCodes(to []Code, page parquet.Page) ([]Code, error) {
-	data, dict := page.Data(), page.Dictionary()
-	if dict == nil {
-		text, offsets := data.ByteArray()
-		codes := make([]Code, 0, len(offsets))
-		for i := 1; i < len(offsets); i++ {
-			codes = append(codes, r.intern(text[offsets[i-1]:offsets[i]]))
-		}
-		return appendValues(to, page.DefinitionLevels(), codes, 0), nil
-	}
-	if e := &r.entries; !e.made {
-		content := dict.Page().Data()
-		text, offsets := content.ByteArray()
-		for i := 1; i < len(offsets); i++ {
-			e.codes = append(e.codes, r.intern(text[offsets[i-1]:offsets[i]]))
-		}
-		e.made = true
-	}
-	return appendEntries(to, page.DefinitionLevels(), data.Int32(), r.entries.codes, 0), nil
+	return nil
 }
 
 func (r *reader) intern(text []byte) Code {
@@ -131,60 +78,200 @@ func (r *reader) intern(text []byte) Code {
 	return c
 }
 
-func (r *reader) appendDecimals(to []schemas.Decimal, page parquet.Page) ([]schemas.Decimal, error) {
-	data, dict := page.Data(), page.Dictionary()
-	if dict == nil {
-		plain, err := appendUnscaled(nil, data)
-		return appendValues(to, page.DefinitionLevels(), plain, NullDecimal), err
-	}
-	if e := &r.entries; !e.made {
-		var err error
-		if e.decimals, err = appendUnscaled(e.decimals, dict.Page().Data()); err != nil {
-			return to, err
+// appendTo appends the rows of the page that is open to a column of Rows.
+func (p *pageReader) appendTo(to any) (err error) {
+	switch col := to.(type) {
+	case *[]Code:
+		*col, err = p.appendCodes(*col)
+	case *Texts:
+		err = p.appendTexts(col)
+	case *[]int64:
+		*col, err = p.appendLongs(*col)
+	case *[]int32:
+		*col, err = appendEntries(*col, p, p.entries.ints, NullInt32)
+	case *[]int8:
+		*col, err = appendEntries(*col, p, p.entries.bytes, 0)
+	case *int32:
+		if len(p.entries.ints) != 1 {
+			return errors.New("rows of several partitions")
 		}
-		e.made = true
+		*col = p.entries.ints[0]
+	case *[]float64:
+		*col, err = p.appendDoubles(*col)
+	case *[]schemas.Decimal:
+		*col, err = p.appendDecimals(*col)
 	}
-	return appendEntries(to, page.DefinitionLevels(), data.Int32(), r.entries.decimals, NullDecimal), nil
+	return err
 }
 
-func appendUnscaled(to []schemas.Decimal, data encoding.Values) ([]schemas.Decimal, error) {
-	b, size := data.FixedLenByteArray()
-	if size != 16 {
-		return to, errors.New("a decimal has 16 bytes")
+// grow makes room for the page's rows at the end of a column.
+func grow[T any](to []T, p *pageReader) (all, room []T) {
+	n := len(to)
+	all = slices.Grow(to, p.head.values)[:n+p.head.values]
+	return all, all[n:]
+}
+
+// appendEntries appends the rows of a page of positions in a dictionary.
+func appendEntries[T any](to []T, p *pageReader, entries []T, null T) ([]T, error) {
+	if p.present > 0 {
+		if err := p.expect(format.RLEDictionary); err != nil {
+			return to, err
+		}
 	}
-	for ; len(b) >= 16; b = b[16:] {
-		d, err := schemas.DecimalFromUnscaled([16]byte(b))
+	indexes, err := p.indexesOf(len(entries))
+	if err != nil {
+		return to, err
+	}
+	all, room := grow(to, p)
+	switch {
+	case p.levels == nil && indexes == nil:
+		for i := range room {
+			room[i] = entries[0]
+		}
+	case p.levels == nil:
+		for i, k := range indexes {
+			room[i] = entries[k]
+		}
+	default:
+		for i, level := range p.levels {
+			switch {
+			case level == 0:
+				room[i] = null
+			case indexes == nil:
+				room[i] = entries[0]
+			default:
+				room[i] = entries[indexes[0]]
+				indexes = indexes[1:]
+			}
+		}
+	}
+	return all, nil
+}
+
+// spread moves the values at the beginning of room to the rows that have one.
+func spread[T any](room []T, p *pageReader, null T) {
+	if p.levels == nil {
+		return
+	}
+	k := p.present
+	for i := len(room) - 1; i >= 0; i-- {
+		if p.levels[i] == 0 {
+			room[i] = null
+			continue
+		}
+		k--
+		room[i] = room[k]
+	}
+}
+
+func (p *pageReader) appendCodes(to []Code) ([]Code, error) {
+	if p.isCoded() {
+		return appendEntries(to, p, p.entries.codes, 0)
+	}
+	text, offsets, err := p.texts()
+	if err != nil {
+		return to, err
+	}
+	all, room := grow(to, p)
+	for i := range p.present {
+		room[i] = p.entries.intern(text[offsets[i]:offsets[i+1]])
+	}
+	spread(room, p, 0)
+	return all, nil
+}
+
+func (p *pageReader) appendLongs(to []int64) ([]int64, error) {
+	if p.isCoded() {
+		return appendEntries(to, p, p.entries.longs, NullInt64)
+	}
+	all, room := grow(to, p)
+	if p.present > 0 {
+		if err := p.expect(format.DeltaBinaryPacked); err != nil {
+			return to, err
+		}
+		var enc delta.BinaryPackedEncoding
+		values, err := enc.DecodeInt64(room[:p.present], p.data)
 		if err != nil {
 			return to, err
 		}
-		to = append(to, d)
+		if len(values) != p.present {
+			return to, fmt.Errorf("%d values instead of %d", len(values), p.present)
+		}
+		copy(room, values) // they are there already, unless the decoder took memory of its own
 	}
-	return to, nil
+	spread(room, p, NullInt64)
+	return all, nil
 }
 
-func appendTexts(to *Texts, page parquet.Page) error {
-	if page.Dictionary() != nil {
-		return errors.New("long texts have no dictionary")
+func (p *pageReader) appendDoubles(to []float64) ([]float64, error) {
+	if p.isCoded() {
+		return appendEntries(to, p, p.entries.doubles, math.NaN())
 	}
-	data := page.Data()
-	text, offsets := data.ByteArray()
-	levels := page.DefinitionLevels()
-	if levels == nil && len(offsets) > 0 {
-		base := uint32(len(to.Data)) - offsets[0]
-		to.Data = append(to.Data, text[offsets[0]:offsets[len(offsets)-1]]...)
-		for _, end := range offsets[1:] {
-			to.Ends = append(to.Ends, end+base)
+	if err := p.expect(format.Plain); err != nil {
+		return to, err
+	}
+	all, room := grow(to, p)
+	for i, data := 0, p.data; i < p.present; i, data = i+1, data[8:] {
+		room[i] = math.Float64frombits(binary.LittleEndian.Uint64(data))
+	}
+	spread(room, p, math.NaN())
+	return all, nil
+}
+
+func (p *pageReader) appendDecimals(to []schemas.Decimal) ([]schemas.Decimal, error) {
+	if p.isCoded() {
+		return appendEntries(to, p, p.entries.decimals, NullDecimal)
+	}
+	if err := p.expect(format.Plain); err != nil {
+		return to, err
+	}
+	all, room := grow(to, p)
+	for i := range p.present {
+		d, err := schemas.DecimalFromUnscaled([16]byte(p.data[16*i:]))
+		if err != nil {
+			return to, err
 		}
-		return nil
+		room[i] = d
 	}
-	k := 0
-	for _, level := range levels {
-		if level == 0 {
-			to.Append(nil)
-			continue
+	spread(room, p, NullDecimal)
+	return all, nil
+}
+
+func (p *pageReader) appendTexts(to *Texts) error {
+	text, offsets, err := p.texts()
+	if err != nil {
+		return err
+	}
+	base, k := uint32(len(to.Data)), 0
+	ends, room := grow(to.Ends, p)
+	for i := range room {
+		if p.levels == nil || p.levels[i] != 0 {
+			k++
 		}
-		to.Append(text[offsets[k]:offsets[k+1]])
-		k++
+		room[i] = base
+		if k > 0 {
+			room[i] += offsets[k]
+		}
 	}
+	to.Data, to.Ends = append(to.Data, text...), ends
 	return nil
+}
+
+func clearColumn(to any) {
+	switch col := to.(type) {
+	case *[]Code:
+		*col = (*col)[:0]
+	case *Texts:
+		col.Data, col.Ends = col.Data[:0], col.Ends[:0]
+	case *[]int64:
+		*col = (*col)[:0]
+	case *[]int32:
+		*col = (*col)[:0]
+	case *[]int8:
+		*col = (*col)[:0]
+	case *[]float64:
+		*col = (*col)[:0]
+	case *[]schemas.Decimal:
+		*col = (*col)[:0]
+	}
 }

@@ -78,10 +78,12 @@ type Rows struct {
 	OriginPart   []int32 // NullInt32
 	OriginOffset []int64 // NullInt64
 	Records      []int64 // errors: records that the row stands for; nil: 1
+
+	read int // rows that were read, also where the time was not asked for
 }
 
 // Len is the number of rows.
-func (r *Rows) Len() int { return len(r.Time) }
+func (r *Rows) Len() int { return max(len(r.Time), r.read) }
 
 // String is the text of a code, "" for null.
 func (r *Rows) String(c Code) string {

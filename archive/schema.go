@@ -110,13 +110,14 @@ func Columns(dataset schemas.Topic) []string {
 	return names
 }
 
-func findColumn(dataset schemas.Topic, name string) (*column, error) {
+// findColumn is the column's place among those of the dataset.
+func findColumn(dataset schemas.Topic, name string) (index int, err error) {
 	for i := range columnsOf[dataset] {
-		if c := &columnsOf[dataset][i]; c.name == name {
-			return c, nil
+		if columnsOf[dataset][i].name == name {
+			return i, nil
 		}
 	}
-	return nil, fmt.Errorf("dataset %s has no column %q", dataset, name)
+	return 0, fmt.Errorf("dataset %s has no column %q", dataset, name)
 }
 
 // physical is the type in which the file stores the column.

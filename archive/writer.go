@@ -2,7 +2,9 @@ package archive
 
 import (
 	"encoding/binary"
+	"encoding/hex"
 	"fmt"
+	"hash/crc32"
 	"io"
 
 	"github.com/klauspost/compress/zstd"
@@ -19,10 +21,14 @@ const (
 	createdBy      = "tallybook"
 	keyDataset     = "tallybook.dataset"
 	keyFormat      = "tallybook.format"
+	keyChunkSums   = "tallybook.crc32c.columns"
+	keyFilterSums  = "tallybook.crc32c.filters"
 	formatVersion  = "1"
 	magic          = "PAR1"
 	parquetVersion = 2
 )
+
+var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
 // Writer writes Parquet files. It lays out the file itself, from parquet-go's
 // encodings, Thrift and metadata types: parquet-go's own writer would look up
@@ -36,6 +42,9 @@ type Writer struct {
 	page   pageBuffer
 	meta   format.FileMetaData
 	index  []chunkIndex
+
+	chunkSums  []byte // CRC-32C of each column chunk, 4 bytes each, group by group
+	filterSums []byte // and of each bloom filter
 }
 
 // chunkIndex is the page index of one column chunk.
@@ -84,7 +93,7 @@ func (w *Writer) Write(out io.Writer, rows *Rows, index []int32) error {
 }
 
 func (w *Writer) start(rows *Rows, columns []column, numRows int64) {
-	w.index = w.index[:0]
+	w.index, w.chunkSums, w.filterSums = w.index[:0], w.chunkSums[:0], w.filterSums[:0]
 	w.meta = format.FileMetaData{Version: parquetVersion, Schema: schemaElements(columns), NumRows: numRows,
 		CreatedBy: createdBy, KeyValueMetadata: []format.KeyValue{
 			{Key: keyDataset, Value: string(rows.Dataset)}, {Key: keyFormat, Value: formatVersion}},
@@ -156,6 +165,7 @@ func (w *Writer) writeGroup(columns []column, rows *Rows, index []int32, sorted 
 // writeChunk appends the pages of the gathered column to the row group.
 func (w *Writer) writeChunk(c *column, rows *Rows, meta *format.ColumnMetaData, index *chunkIndex) {
 	v := &w.values
+	start := len(w.group)
 	meta.Encoding = []format.Encoding{format.RLE, v.encoding}
 	if v.encoding == format.RLEDictionary {
 		meta.Encoding = append(meta.Encoding, format.Plain)
@@ -183,6 +193,7 @@ func (w *Writer) writeChunk(c *column, rows *Rows, meta *format.ColumnMetaData, 
 	meta.EncodingStats = append(meta.EncodingStats, format.PageEncodingStats{PageType: format.DataPage,
 		Encoding: v.encoding, Count: int32(len(index.offsets.PageLocations))})
 	v.chunkStatistics(c, &meta.Statistics)
+	w.chunkSums = appendSum(w.chunkSums, w.group[start:])
 	if v.filter != nil {
 		w.appendFilter(meta)
 	}
@@ -207,10 +218,19 @@ func (w *Writer) appendFilter(meta *format.ColumnMetaData) {
 	encoded := w.page.encode(&header)
 	meta.BloomFilterOffset = w.offset + int64(len(w.group))
 	meta.BloomFilterLength = int32(len(encoded) + len(bits))
+	start := len(w.group)
 	w.group = append(append(w.group, encoded...), bits...)
+	w.filterSums = appendSum(w.filterSums, w.group[start:])
 }
 
-// footer is what follows the row groups: page index, metadata, length, magic.
+// appendSum appends the CRC-32C of data.
+func appendSum(sums, data []byte) []byte {
+	return binary.BigEndian.AppendUint32(sums, crc32.Checksum(data, castagnoli))
+}
+
+// footer is what follows the row groups: page index, CRC-32C of what follows it,
+// metadata, length, magic. Parquet's offsets are explicit, so that other readers
+// never look at the CRC.
 func (w *Writer) footer(columns int) []byte {
 	b := w.group[:0]
 	place := func(v any) (offset int64, length int32) {
@@ -229,9 +249,15 @@ func (w *Writer) footer(columns int) []byte {
 		chunk := &w.meta.RowGroups[i/columns].Columns[i%columns]
 		chunk.OffsetIndexOffset, chunk.OffsetIndexLength = place(&w.index[i].offsets)
 	}
+	w.meta.KeyValueMetadata = append(w.meta.KeyValueMetadata,
+		format.KeyValue{Key: keyChunkSums, Value: hex.EncodeToString(w.chunkSums)},
+		format.KeyValue{Key: keyFilterSums, Value: hex.EncodeToString(w.filterSums)})
+	sum := len(b)
+	b = append(b, make([]byte, sumBytes)...)
 	_, length := place(&w.meta)
 	b = binary.LittleEndian.AppendUint32(b, uint32(length))
 	b = append(b, magic...)
+	appendSum(b[:sum], b[sum+sumBytes:])
 	w.group = b
 	return b
 }
