@@ -72,6 +72,7 @@ type FileFilter struct {
 	Dataset   schemas.Topic
 	Day       *schemas.Day
 	Partition *schemas.Partition
+	From, To  int64 // µs: files that may have events of [From, To); both 0: any
 	Limit     int
 }
 
@@ -84,6 +85,10 @@ func (v *View) Files(f FileFilter) ([]ArchiveFile, error) {
 	}
 	if f.Day != nil {
 		where.add(`day = ?`, int64(*f.Day))
+	}
+	if f.From != 0 || f.To != 0 { // a file has events of its day alone, and the index is by day
+		where.add(`day >= ? AND day <= ? AND min_time < ? AND max_time >= ?`,
+			int64(schemas.DayOf(f.From)), int64(schemas.DayOf(f.To)), f.To, f.From)
 	}
 	if f.Partition != nil {
 		where.add(`topic = ? AND partition = ?`, string(f.Partition.Topic), f.Partition.ID)

@@ -3,7 +3,6 @@ package engine
 import (
 	"cmp"
 	"encoding/binary"
-	"math/bits"
 	"slices"
 
 	"tallybook/schemas"
@@ -64,18 +63,20 @@ func (t *table) group(names []string) int32 {
 
 // place is where the events of a window go.
 type place struct {
-	span
-	window int64
+	span        // that the group shows
+	window span // that the instant is in
+	key    int64
 	keep   bool
 }
 
 // at is the place of an instant.
 func (t *table) at(micros int64) place {
 	if t.q.Window.Size == "" {
-		return place{span: span{t.q.From, t.q.To}, keep: true}
+		all := span{t.q.From, t.q.To}
+		return place{span: all, window: all, keep: true}
 	}
 	s := t.windows.of(micros)
-	p := place{span: s, window: s.start, keep: true}
+	p := place{span: s, window: s, key: s.start, keep: true}
 	start := timeOf(s.start).In(t.q.Window.zone())
 	if keep := t.q.Window.Keep; keep != nil && !keep(start) {
 		p.keep = false
@@ -92,14 +93,14 @@ func (t *table) at(micros int64) place {
 			t.texts = append(t.texts, string(t.key))
 			t.labels[t.texts[n]] = n
 		}
-		p.window, p.span = n, span{t.q.From, t.q.To}
+		p.key, p.span = n, span{t.q.From, t.q.To}
 	}
 	return p
 }
 
 // cell finds or makes the cell of a place and names.
 func (t *table) cell(p *place, names int32) (int32, error) {
-	key := cellKey{p.window, names}
+	key := cellKey{p.key, names}
 	n, ok := t.byKey[key]
 	if ok {
 		return n, nil
@@ -111,27 +112,6 @@ func (t *table) cell(p *place, names int32) (int32, error) {
 	t.cells = append(t.cells, cell{span: p.span, names: names})
 	t.byKey[key] = n
 	return n, nil
-}
-
-// merge adds what another worker folded of the same question.
-func (t *table) merge(o *table) error {
-	for i := range o.cells {
-		c := &o.cells[i]
-		p := place{span: c.span, window: c.span.start}
-		if len(t.q.Window.Labels) > 0 {
-			p = t.at(o.firstOf(i))
-		} else if t.q.Window.Size == "" {
-			p.window = 0
-		}
-		n, err := t.cell(&p, t.group(o.names[c.names]))
-		if err != nil {
-			return err
-		}
-		if err := t.cells[n].sums.merge(&c.sums); err != nil {
-			return err
-		}
-	}
-	return nil
 }
 
 // groups are the groups of events that are left when corrections are taken
@@ -210,11 +190,10 @@ func (t total) decimal() (schemas.Decimal, error) {
 }
 
 func addInt(to *int64, n int64) error {
-	sum, carry := bits.Add64(uint64(*to), uint64(n), 0)
-	_ = carry
-	if (int64(sum) > *to) != (n > 0) && n != 0 {
+	sum := *to + n
+	if (sum > *to) != (n > 0) && n != 0 {
 		return schemas.ErrOverflow
 	}
-	*to = int64(sum)
+	*to = sum
 	return nil
 }

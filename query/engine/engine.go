@@ -1,0 +1,241 @@
+package engine
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net/http"
+	"slices"
+	"time"
+
+	"tallybook/archive"
+	"tallybook/schemas"
+	"tallybook/store"
+)
+
+// Config of an Engine. Store is required.
+type Config struct {
+	Store   *store.Store
+	Archive *archive.Archive // nil: what rollups cannot answer is refused
+
+	MaxGroups   int   // 0: 250,000 groups in one answer, about 100 MB while it is made
+	MaxScanRows int64 // 0: 200 million archive rows read for one question
+	MaxValues   int   // 0: 5 million different values kept for one question
+	Scans       int   // 0: 2 archive scans at a time; further ones wait
+	ScanWorkers int   // 0: 2 files at a time in a scan
+}
+
+// Engine answers questions. Its methods may be called concurrently.
+type Engine struct {
+	cfg   Config
+	scans chan struct{}
+}
+
+// New starts nothing.
+func New(cfg Config) *Engine {
+	cfg.MaxGroups = orDefault(cfg.MaxGroups, 250_000)
+	cfg.MaxScanRows = orDefault(cfg.MaxScanRows, 200_000_000)
+	cfg.MaxValues = orDefault(cfg.MaxValues, 5_000_000)
+	cfg.ScanWorkers = orDefault(cfg.ScanWorkers, 2)
+	return &Engine{cfg: cfg, scans: make(chan struct{}, orDefault(cfg.Scans, 2))}
+}
+
+func orDefault[T int | int64](n, byDefault T) T {
+	if n == 0 {
+		return byDefault
+	}
+	return n
+}
+
+// Answers are the groups of each question, all of one state of the data.
+type Answers struct {
+	Groups    [][]*Group // by question; sorted by window, then names
+	Positions []store.Position
+	Source    string // rollups, archive or rollups+archive
+}
+
+// SetHeaders says in X-Data-Through and X-Data-Source what the answers contain.
+func (a *Answers) SetHeaders(h http.Header) {
+	h.Set("X-Data-Through", Through(a.Positions))
+	h.Set("X-Data-Source", a.Source)
+}
+
+// attempts bounds how often a question is asked again because archive files
+// moved while they were read (a compaction's inputs are deleted a day after it).
+const attempts = 5
+
+// Ask answers questions from one snapshot of the store and the archive files
+// that it names. What the caller asked for wrongly or too much of is an
+// *api.Failure.
+func (e *Engine) Ask(ctx context.Context, questions ...*Question) (*Answers, error) {
+	for _, q := range questions {
+		if err := q.check(); err != nil {
+			return nil, err
+		}
+	}
+	for n := 1; ; n++ {
+		a, err := e.ask(ctx, questions)
+		if n == attempts || !errors.Is(err, fs.ErrNotExist) {
+			return a, err
+		}
+		select { // a committed file is renamed into place behind the commit
+		case <-ctx.Done():
+			return nil, context.Cause(ctx)
+		case <-time.After(time.Duration(n) * 20 * time.Millisecond):
+		}
+	}
+}
+
+func (e *Engine) ask(ctx context.Context, questions []*Question) (*Answers, error) {
+	parts := make([]*part, len(questions))
+	a := &Answers{}
+	var topics []schemas.Topic
+	for _, q := range questions {
+		if !slices.Contains(topics, q.Family.Topic) {
+			topics = append(topics, q.Family.Topic)
+		}
+	}
+	err := e.cfg.Store.View(ctx, func(v *store.View) (err error) {
+		if a.Positions, err = v.Positions(topics...); err != nil {
+			return err
+		}
+		for i, q := range questions {
+			parts[i] = &part{q: q, table: newTable(q, e.cfg.MaxGroups), series: map[schemas.SeriesID]int32{}}
+			if err := parts[i].read(v); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, fmt.Errorf("read rollups: %w", err)
+	}
+	var rollups, scanned bool
+	for _, p := range parts {
+		if len(p.plan.archive) > 0 {
+			scanned = true
+			if err := e.scan(ctx, p); err != nil {
+				return nil, err
+			}
+		}
+		rollups = rollups || len(p.plan.rollups) > 0
+		groups, err := p.table.groups()
+		if err != nil {
+			return nil, err
+		}
+		a.Groups = append(a.Groups, groups)
+	}
+	a.Source = "rollups"
+	if scanned && rollups {
+		a.Source = "rollups+archive"
+	} else if scanned {
+		a.Source = "archive"
+	}
+	return a, nil
+}
+
+// part is a question while it is answered.
+type part struct {
+	q      *Question
+	table  *table
+	plan   plan
+	files  []store.ArchiveFile
+	series map[schemas.SeriesID]int32
+	names  []string
+}
+
+// Series that are in no group.
+const (
+	notWanted    = -1
+	inTheArchive = -2
+)
+
+// read plans the question and folds the rollups; the archive's part is left to
+// be done outside the view.
+func (p *part) read(v *store.View) error {
+	q := p.q
+	if q.From >= q.To || q.Accounts != nil && len(q.Accounts) == 0 {
+		return nil
+	}
+	days, err := v.Days(q.Family.Topic)
+	if err != nil || len(days) == 0 {
+		return err
+	}
+	data := span{int64(days[0].Hour()) * hour, int64(days[len(days)-1].Hour()+24) * hour}
+	p.plan = planOf(p.table, data, nil)
+	for i := 0; i < len(p.plan.rollups); {
+		from, to := p.plan.rollups[i].from, p.plan.rollups[i].to
+		for i++; i < len(p.plan.rollups) && p.plan.rollups[i].from == to; i++ {
+			to = p.plan.rollups[i].to
+		}
+		err := v.Rollups(store.RollupQuery{Family: q.Family, Accounts: q.Accounts, From: from, To: to, Resolution: p.resolution()}, p.fold)
+		if err != nil {
+			return err
+		}
+	}
+	if len(p.plan.archive) == 0 {
+		return nil
+	}
+	p.files, err = v.Files(store.FileFilter{Dataset: q.Family.Topic,
+		From: p.plan.archive[0].start, To: p.plan.archive[len(p.plan.archive)-1].end})
+	return err
+}
+
+// resolution is the coarsest of rollups that tells the windows apart.
+func (p *part) resolution() store.Resolution {
+	utc := p.q.Window.zone() == time.UTC
+	switch p.q.Window.Size {
+	case "":
+		return store.Monthly
+	case Month, Year:
+		if utc {
+			return store.Monthly
+		}
+	case Day, Week:
+		if utc {
+			return store.Daily
+		}
+	}
+	return store.Hourly
+}
+
+func (p *part) fold(r *store.Rollup) error {
+	names, ok := p.series[r.Series.ID]
+	if !ok {
+		names = p.group(&seriesView{account: r.Series.Account, dims: r.Series.Dims})
+		p.series[r.Series.ID] = names
+	}
+	if names < 0 {
+		return nil
+	}
+	place := p.table.at(int64(r.Window) * hour)
+	n, err := p.table.cell(&place, names)
+	if err != nil {
+		return err
+	}
+	sums := &p.table.cells[n].sums
+	if r.ValueCount > 0 {
+		sums.rolled.add(r.ValueMin, r.ValueMax)
+	}
+	return sums.add(&r.Measures)
+}
+
+// group is the number of a series' names, or why it has none.
+func (p *part) group(s *seriesView) int32 {
+	for name, allowed := range p.q.Filters {
+		value, fromArchive := seriesValue(p.q.Family, s, name, true)
+		if fromArchive {
+			return inTheArchive
+		}
+		if !slices.Contains(allowed, value) {
+			return notWanted
+		}
+	}
+	p.names = p.names[:0]
+	for _, name := range p.q.GroupBy {
+		value, _ := seriesValue(p.q.Family, s, name, false)
+		p.names = append(p.names, value)
+	}
+	return p.table.group(p.names)
+}
