@@ -1,0 +1,185 @@
+package store
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"time"
+
+	"tallybook/schemas"
+)
+
+// Customer uses APIs with a key of its own, and is billed for it.
+type Customer struct {
+	ID           string
+	Account      string // whose events its are; "" when it is made: one of its own id
+	Name         string
+	Address      string
+	Email        string
+	PricingModel string // of subscriptions that name none
+	Timezone     string // IANA name
+	Currency     string // ISO 4217; never changed, and one for all customers of an account
+	CreatedAt    time.Time
+}
+
+// Subscription lets a customer use an API version in [StartsAt, EndsAt).
+type Subscription struct {
+	ID           string
+	Customer     string
+	API          string
+	Version      string
+	PricingModel string
+	Quota        *schemas.Quota // nil: no limit
+	StartsAt     time.Time      // zero when it is made: now
+	EndsAt       time.Time      // zero: it goes on
+	CreatedAt    time.Time
+}
+
+// Active reports whether the subscription holds at t.
+func (s *Subscription) Active(t time.Time) bool {
+	return !t.Before(s.StartsAt) && (s.EndsAt.IsZero() || t.Before(s.EndsAt))
+}
+
+// CreateCustomer makes a customer, its key (under the hash of its text) and its
+// subscriptions; nil subscriptions: one to every API version that has a price of
+// the pricing model. ErrExists: the key is another's. *FieldError.
+func (s *Store) CreateCustomer(ctx context.Context, actor, key string, c Customer, subs []Subscription) (Customer, []Subscription, error) {
+	c.ID, c.CreatedAt = newID(), s.now()
+	if c.Account == "" {
+		c.Account = c.ID
+	}
+	err := s.transact(ctx, func(w *writeTx) error {
+		if err := sameCurrency(ctx, w, &c); err != nil {
+			return err
+		}
+		if _, err := s.insertKey(ctx, w, actor, key, Key{Role: RoleAccount, Account: c.Account, Customer: c.ID, Name: "apiKey of " + c.Name}); err != nil {
+			return err
+		}
+		err := w.exec(ctx, `INSERT INTO customers (`+customerColumns+`) VALUES (`+placeholders(9)+`)`,
+			c.ID, c.Account, c.Name, c.Address, c.Email, c.PricingModel, c.Timezone, c.Currency, c.CreatedAt.UnixMicro())
+		if err != nil {
+			return err
+		}
+		if err := s.audit(ctx, w, Audit{Actor: actor, Action: "create", Noun: "customer", Subject: c.ID, Account: c.Account, After: c}); err != nil {
+			return err
+		}
+		if subs == nil {
+			if subs, err = everyAPI(ctx, w, c.PricingModel); err != nil {
+				return err
+			}
+		}
+		for i := range subs {
+			if err := s.subscribe(ctx, w, actor, &c, &subs[i], fmt.Sprintf("subscriptions[%d].", i)); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return Customer{}, nil, fmt.Errorf("create customer: %w", err)
+	}
+	return c, subs, nil
+}
+
+// sameCurrency: amounts of an account add up, so they are of one currency.
+func sameCurrency(ctx context.Context, w *writeTx, c *Customer) error {
+	var is string
+	err := w.conn.QueryRowContext(ctx, `SELECT currency FROM customers WHERE account = ? AND currency <> ? LIMIT 1`, c.Account, c.Currency).Scan(&is)
+	if errors.Is(err, sql.ErrNoRows) {
+		return nil
+	}
+	if err != nil {
+		return engineError(err)
+	}
+	return fieldError("currency", "currency must be %s, as that of the account's other customers", is)
+}
+
+// everyAPI are subscriptions to the API versions with a price of the pricing model.
+func everyAPI(ctx context.Context, w *writeTx, pricingModel string) ([]Subscription, error) {
+	rows, err := w.conn.QueryContext(ctx, `SELECT DISTINCT r.api, r.version FROM prices p JOIN routes r ON r.id = p.route
+		WHERE p.pricing_model = ? ORDER BY r.api, r.version`, pricingModel)
+	return scanAll(rows, err, func(row scanner) (sub Subscription, err error) {
+		return sub, row.Scan(&sub.API, &sub.Version)
+	})
+}
+
+const customerColumns = `id, account, name, address, email, pricing_model, timezone, currency, created_at`
+
+// Customer reads a customer; ErrNotFound.
+func (s *Store) Customer(ctx context.Context, id string) (Customer, error) {
+	c, err := readCustomer(ctx, s.read, id)
+	if err != nil {
+		return Customer{}, fmt.Errorf("customer %s: %w", id, err)
+	}
+	return c, nil
+}
+
+func readCustomer(ctx context.Context, q querier, id string) (Customer, error) {
+	c, err := scanCustomer(q.QueryRowContext(ctx, `SELECT `+customerColumns+` FROM customers WHERE id = ?`, id))
+	if errors.Is(err, sql.ErrNoRows) {
+		return Customer{}, ErrNotFound
+	}
+	return c, engineError(err)
+}
+
+// Customers lists customers by id, those after the given one: of one account,
+// or of all ("").
+func (s *Store) Customers(ctx context.Context, account, after string, limit int) ([]Customer, error) {
+	where := filter{}
+	where.add(`id > ?`, after)
+	if account != "" {
+		where.add(`account = ?`, account)
+	}
+	query := `SELECT ` + customerColumns + ` FROM customers` + where.sql() + ` ORDER BY id` + where.limit(limit)
+	rows, err := s.read.QueryContext(ctx, query, where.args...)
+	list, err := scanAll(rows, err, scanCustomer)
+	if err != nil {
+		return nil, fmt.Errorf("list customers: %w", err)
+	}
+	return list, nil
+}
+
+func scanCustomer(row scanner) (Customer, error) {
+	var c Customer
+	var at int64
+	err := row.Scan(&c.ID, &c.Account, &c.Name, &c.Address, &c.Email, &c.PricingModel, &c.Timezone, &c.Currency, &at)
+	c.CreatedAt = time.UnixMicro(at).UTC()
+	return c, err
+}
+
+// CustomerUpdate says what to change of a customer; nil fields stay.
+type CustomerUpdate struct {
+	Name, Address, Email, PricingModel, Timezone *string
+}
+
+// UpdateCustomer changes a customer; ErrNotFound. Another pricing model is for
+// later subscriptions: those there are keep theirs.
+func (s *Store) UpdateCustomer(ctx context.Context, actor, id string, u CustomerUpdate) (Customer, error) {
+	var c Customer
+	err := s.transact(ctx, func(w *writeTx) (err error) {
+		if c, err = readCustomer(ctx, w.conn, id); err != nil {
+			return err
+		}
+		before := c
+		for _, f := range []struct{ to, from *string }{{&c.Name, u.Name}, {&c.Address, u.Address}, {&c.Email, u.Email},
+			{&c.PricingModel, u.PricingModel}, {&c.Timezone, u.Timezone}} {
+			if f.from != nil {
+				*f.to = *f.from
+			}
+		}
+		if c == before {
+			return nil
+		}
+		err = w.exec(ctx, `UPDATE customers SET name = ?, address = ?, email = ?, pricing_model = ?, timezone = ? WHERE id = ?`,
+			c.Name, c.Address, c.Email, c.PricingModel, c.Timezone, id)
+		if err != nil {
+			return err
+		}
+		return s.audit(ctx, w, Audit{Actor: actor, Action: "change", Noun: "customer", Subject: id, Account: c.Account, Before: before, After: c})
+	})
+	if err != nil {
+		return Customer{}, fmt.Errorf("change customer %s: %w", id, err)
+	}
+	return c, nil
+}

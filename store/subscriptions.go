@@ -1,0 +1,223 @@
+package store
+
+import (
+	"context"
+	"database/sql"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
+
+	"tallybook/schemas"
+)
+
+// maxSubscriptions bounds a customer's subscriptions, ended ones included.
+const maxSubscriptions = 10_000
+
+// Subscribe adds a subscription to a customer; ErrNotFound, ErrExists where one
+// to the same API version holds at the same time, *FieldError.
+func (s *Store) Subscribe(ctx context.Context, actor string, sub Subscription) (Subscription, error) {
+	err := s.transact(ctx, func(w *writeTx) error {
+		c, err := readCustomer(ctx, w.conn, sub.Customer)
+		if err != nil {
+			return err
+		}
+		return s.subscribe(ctx, w, actor, &c, &sub, "")
+	})
+	if err != nil {
+		return Subscription{}, fmt.Errorf("subscribe customer %s: %w", sub.Customer, err)
+	}
+	return sub, nil
+}
+
+// subscribe fills in sub and inserts it; at is what stands before its fields' names.
+func (s *Store) subscribe(ctx context.Context, w *writeTx, actor string, c *Customer, sub *Subscription, at string) error {
+	sub.ID, sub.Customer, sub.CreatedAt = newID(), c.ID, s.now()
+	if sub.PricingModel == "" {
+		sub.PricingModel = c.PricingModel
+	}
+	if sub.StartsAt.IsZero() {
+		sub.StartsAt = sub.CreatedAt
+	}
+	if err := fitsCatalog(ctx, w, sub, at); err != nil {
+		return err
+	}
+	var all, overlapping int
+	err := w.conn.QueryRowContext(ctx, `SELECT COUNT(*), COUNT(CASE WHEN api = ? AND version = ? AND (ends_at IS NULL OR ends_at > ? AND ends_at > starts_at) THEN 1 END)
+		FROM subscriptions WHERE customer = ?`, sub.API, sub.Version, sub.StartsAt.UnixMicro(), c.ID).Scan(&all, &overlapping)
+	switch {
+	case err != nil:
+		return engineError(err)
+	case overlapping > 0:
+		return fmt.Errorf("%s %s: %w", sub.API, sub.Version, ErrExists)
+	case all >= maxSubscriptions:
+		return fieldError(at+"apiName", "a customer may have up to %d subscriptions", maxSubscriptions)
+	}
+	quota, err := quotaText(sub.Quota)
+	if err != nil {
+		return err
+	}
+	err = w.exec(ctx, `INSERT INTO subscriptions (`+subscriptionColumns+`) VALUES (`+placeholders(9)+`)`, sub.ID, sub.Customer,
+		sub.API, sub.Version, sub.PricingModel, quota, sub.StartsAt.UnixMicro(), nil, sub.CreatedAt.UnixMicro())
+	if err != nil {
+		return err
+	}
+	return s.audit(ctx, w, Audit{Actor: actor, Action: "create", Noun: "subscription", Subject: sub.ID, Account: c.Account, After: sub})
+}
+
+// fitsCatalog: the API version has a route, and a price of the pricing model
+// where it has prices at all; a quota's route is one of its endpoints.
+func fitsCatalog(ctx context.Context, w *writeTx, sub *Subscription, at string) error {
+	var routes, prices, ofModel int
+	err := w.conn.QueryRowContext(ctx, `SELECT COUNT(DISTINCT r.id), COUNT(p.version), COUNT(CASE WHEN p.pricing_model = ? THEN 1 END)
+		FROM routes r LEFT JOIN prices p ON p.route = r.id WHERE r.api = ? AND r.version = ?`,
+		sub.PricingModel, sub.API, sub.Version).Scan(&routes, &prices, &ofModel)
+	switch {
+	case err != nil:
+		return engineError(err)
+	case routes == 0:
+		return fieldError(at+"apiName", "%sapiName: no route of %s, version %s, is registered", at, sub.API, sub.Version)
+	case prices > 0 && ofModel == 0:
+		return fieldError(at+"pricingModelName", "%spricingModelName: no route of %s, version %s, has a price of %s",
+			at, sub.API, sub.Version, sub.PricingModel)
+	}
+	return fitsRoute(ctx, w, sub, at)
+}
+
+func fitsRoute(ctx context.Context, w *writeTx, sub *Subscription, at string) error {
+	if sub.Quota == nil || sub.Quota.Route == "" {
+		return nil
+	}
+	var n int
+	err := w.conn.QueryRowContext(ctx, `SELECT COUNT(*) FROM routes WHERE api = ? AND version = ? AND endpoint IN (?, '')`,
+		sub.API, sub.Version, sub.Quota.Route).Scan(&n)
+	if err == nil && n == 0 {
+		return fieldError(at+"quota.route", "%squota.route: %s is no endpoint of %s, version %s", at, sub.Quota.Route, sub.API, sub.Version)
+	}
+	return engineError(err)
+}
+
+func quotaText(q *schemas.Quota) (sql.NullString, error) {
+	if q == nil {
+		return sql.NullString{}, nil
+	}
+	b, err := json.Marshal(q)
+	return sql.NullString{String: string(b), Valid: true}, err
+}
+
+const subscriptionColumns = `id, customer, api, version, pricing_model, quota, starts_at, ends_at, created_at`
+
+// Subscription reads a customer's subscription; ErrNotFound.
+func (s *Store) Subscription(ctx context.Context, customer, id string) (Subscription, error) {
+	sub, err := readSubscription(ctx, s.read, customer, id)
+	if err != nil {
+		return Subscription{}, fmt.Errorf("subscription %s: %w", id, err)
+	}
+	return sub, nil
+}
+
+func readSubscription(ctx context.Context, q querier, customer, id string) (Subscription, error) {
+	sub, err := scanSubscription(q.QueryRowContext(ctx, `SELECT `+subscriptionColumns+` FROM subscriptions WHERE id = ? AND customer = ?`, id, customer))
+	if errors.Is(err, sql.ErrNoRows) {
+		return Subscription{}, ErrNotFound
+	}
+	return sub, engineError(err)
+}
+
+// Subscriptions lists a customer's subscriptions by id, ended ones too, those
+// after the given one; limit 0: all of them.
+func (s *Store) Subscriptions(ctx context.Context, customer, after string, limit int) ([]Subscription, error) {
+	where := filter{}
+	where.add(`customer = ? AND id > ?`, customer, after)
+	query := `SELECT ` + subscriptionColumns + ` FROM subscriptions` + where.sql() + ` ORDER BY id` + where.limit(limit)
+	rows, err := s.read.QueryContext(ctx, query, where.args...)
+	list, err := scanAll(rows, err, scanSubscription)
+	if err != nil {
+		return nil, fmt.Errorf("list subscriptions of %s: %w", customer, err)
+	}
+	return list, nil
+}
+
+func scanSubscription(row scanner) (Subscription, error) {
+	var sub Subscription
+	var quota sql.NullString
+	var starts, created int64
+	var ends sql.NullInt64
+	err := row.Scan(&sub.ID, &sub.Customer, &sub.API, &sub.Version, &sub.PricingModel, &quota, &starts, &ends, &created)
+	if err != nil {
+		return sub, err
+	}
+	sub.StartsAt, sub.CreatedAt = time.UnixMicro(starts).UTC(), time.UnixMicro(created).UTC()
+	if ends.Valid {
+		sub.EndsAt = time.UnixMicro(ends.Int64).UTC()
+	}
+	if quota.Valid {
+		sub.Quota = new(schemas.Quota)
+		err = json.Unmarshal([]byte(quota.String), sub.Quota)
+	}
+	return sub, err
+}
+
+// SetQuota changes a subscription's quota, nil: no limit; ErrNotFound.
+func (s *Store) SetQuota(ctx context.Context, actor, customer, id string, q *schemas.Quota) (Subscription, error) {
+	return s.changeSubscription(ctx, actor, "change", customer, id, func(w *writeTx, sub *Subscription) error {
+		sub.Quota = q
+		return fitsRoute(ctx, w, sub, "")
+	})
+}
+
+// EndSubscription ends a subscription at the given moment, zero: now; ErrNotFound.
+// One that has not begun then ends when it would begin. Ending one now that has
+// ended changes nothing; a moment in the past, or behind the end that it has, is
+// a *FieldError.
+func (s *Store) EndSubscription(ctx context.Context, actor, customer, id string, at time.Time) (Subscription, error) {
+	return s.changeSubscription(ctx, actor, "end", customer, id, func(_ *writeTx, sub *Subscription) error {
+		now, named := s.now(), !at.IsZero()
+		end := now
+		if named {
+			end = at
+		}
+		switch {
+		case end.Before(now):
+			return fieldError("endsAt", "endsAt must not lie in the past")
+		case !sub.EndsAt.IsZero() && sub.EndsAt.Before(end) && named:
+			return fieldError("endsAt", "endsAt must not be after %s, when it ends already; subscribe anew", sub.EndsAt.Format(time.RFC3339Nano))
+		case !sub.EndsAt.IsZero() && sub.EndsAt.Before(end):
+			return nil
+		}
+		if sub.EndsAt = end; end.Before(sub.StartsAt) {
+			sub.EndsAt = sub.StartsAt
+		}
+		return nil
+	})
+}
+
+func (s *Store) changeSubscription(ctx context.Context, actor, action, customer, id string, change func(*writeTx, *Subscription) error) (Subscription, error) {
+	var sub Subscription
+	err := s.transact(ctx, func(w *writeTx) error {
+		c, err := readCustomer(ctx, w.conn, customer)
+		if err != nil {
+			return err
+		}
+		if sub, err = readSubscription(ctx, w.conn, customer, id); err != nil {
+			return err
+		}
+		before := sub
+		if err := change(w, &sub); err != nil || sub == before {
+			return err
+		}
+		quota, err := quotaText(sub.Quota)
+		if err != nil {
+			return err
+		}
+		ends := sql.NullInt64{Int64: sub.EndsAt.UnixMicro(), Valid: !sub.EndsAt.IsZero()}
+		if err := w.exec(ctx, `UPDATE subscriptions SET quota = ?, ends_at = ? WHERE id = ?`, quota, ends, id); err != nil {
+			return err
+		}
+		return s.audit(ctx, w, Audit{Actor: actor, Action: action, Noun: "subscription", Subject: id, Account: c.Account, Before: before, After: sub})
+	})
+	if err != nil {
+		return Subscription{}, fmt.Errorf("subscription %s: %w", id, err)
+	}
+	return sub, nil
+}
