@@ -14,7 +14,7 @@ import (
 // foldColumns are what the fold of a dataset reads.
 var foldColumns = map[schemas.Topic][]string{
 	schemas.Usage: {"account", "type", "time", "topic_offset", "row", "sign", "api", "version", "endpoint", "method",
-		"status", "latency_ms", "quantity", "bytes", "amount", "dimensions"},
+		"status", "latency_ms", "quantity", "bytes", "amount", "dimensions", "data"},
 	schemas.Errors: {"account", "type", "time", "topic_offset", "row", "sign", "api", "version", "endpoint",
 		"status", "latency_ms", "error_code", "reason", "records"},
 	schemas.Emails: {"account", "type", "time", "topic_offset", "row", "sign", "domain", "event", "direction",
@@ -61,6 +61,12 @@ func foldRow(rows *archive.Rows, i int) (f folded, err error) {
 			return f, err
 		}
 		f.dims = [6]string{field(schemas.API), field(schemas.Version), field(schemas.Endpoint), field(schemas.Method), statusOf(rows, i), region}
+		addNumbers(&f, rows, i)
+	case rows.Dataset == schemas.Usage && kind == schemas.TypeRatedUsage:
+		f.family = schemas.FamilyRated
+		if f.dims, err = ratedDims(dataOf(rows, i)); err != nil {
+			return f, err
+		}
 		addNumbers(&f, rows, i)
 	case rows.Dataset == schemas.Errors && kind == schemas.TypeAPIError:
 		f.family = schemas.FamilyError
