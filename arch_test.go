@@ -58,7 +58,7 @@ var mayImport = map[string][]string{
 	"store":    {"store", "schemas"},
 	"api":      {"api", "store", "schemas"},
 	"archive":  {"archive", "schemas"},
-	"mail":     {"mail", "schemas"},
+	"mail":     {"mail", "store", "schemas"},
 	"schemas":  {"schemas"},
 	"client":   {"client"},
 	"bench":    {"bench", "api", "pipeline", "jobs", "query", "store", "archive", "mail", "schemas", "client"},

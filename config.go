@@ -41,6 +41,7 @@ type config struct {
 	OldestEvent string        `koanf:"oldest-event"`
 	AlertEmail  string        `koanf:"alert-email"`
 	LogLevel    string        `koanf:"log-level"`
+	RateLimit   float64       `koanf:"rate-limit"`
 }
 
 func addFlags(f *pflag.FlagSet) {
@@ -63,6 +64,7 @@ func addFlags(f *pflag.FlagSet) {
 	f.Int64("dedupe-max-ids", 10_000_000, "ids remembered at most, about 27 bytes each")
 	f.String("oldest-event", "2000-01-01T00:00:00Z", "events of an earlier `time` are refused")
 	f.String("alert-email", "", "`address` of the operators")
+	f.Float64("rate-limit", 0, "requests a second and key, where a key has no rate of its own; 0: no limit")
 	f.String("log-level", "info", "debug, info, warn or error")
 }
 
@@ -133,6 +135,8 @@ func (c *config) check() error {
 		return fmt.Errorf("--log-max-bytes %d: at least %d (64 MiB)", c.LogMaxBytes, 64<<20)
 	case c.MaxRecord < 1024 || c.MaxRecord > 64<<20:
 		return fmt.Errorf("--max-record-bytes %d: allowed are 1024 to %d", c.MaxRecord, 64<<20)
+	case c.RateLimit < 0:
+		return fmt.Errorf("--rate-limit %g: 0 (no limit) or more", c.RateLimit)
 	case !slices.Contains([]string{"debug", "info", "warn", "error"}, c.LogLevel):
 		return fmt.Errorf("--log-level %q: allowed are debug, info, warn, error", c.LogLevel)
 	}
@@ -166,9 +170,8 @@ func (c *config) brokerAddrs() []string {
 	return []string{c.KafkaListen}
 }
 
-// loopbackOnly refuses addresses that others can reach: as long as there are
-// no credentials, every caller is an administrator.
-func (c *config) loopbackOnly(flag, addr string) error {
+// loopbackOnly refuses addresses that others can reach, for the reason why.
+func (c *config) loopbackOnly(flag, addr, why string) error {
 	host, _, err := net.SplitHostPort(addr)
 	if err != nil {
 		return fmt.Errorf("--%s %q: want host:port", flag, addr)
@@ -176,8 +179,7 @@ func (c *config) loopbackOnly(flag, addr string) error {
 	if ip := net.ParseIP(host); host == "localhost" || ip != nil && ip.IsLoopback() || c.Insecure {
 		return nil
 	}
-	return fmt.Errorf("--%s %s: this version has no credentials yet, every caller is an administrator; "+
-		"use a loopback address such as 127.0.0.1, or --insecure behind a gateway of your own", flag, addr)
+	return fmt.Errorf("--%s %s: %s; use a loopback address such as 127.0.0.1, or --insecure where the network keeps others away", flag, addr, why)
 }
 
 func (c *config) logger() *slog.Logger {

@@ -85,7 +85,11 @@ func runDemo(ctx context.Context, c *config, exit bool) error {
 	g.Go(func() error {
 		patience, cancel := context.WithTimeout(ctx, demoPatience)
 		defer cancel()
-		d := &demo{parts: p, out: os.Stdout, base: "http://" + p.listener.Addr().String()}
+		key, err := demoKey(ctx, p.store)
+		if err != nil {
+			return err
+		}
+		d := &demo{parts: p, out: os.Stdout, base: "http://" + p.listener.Addr().String(), key: key}
 		if err := d.tell(patience); err != nil {
 			if ctx.Err() != nil { // Ctrl-C in the middle of it
 				return nil
@@ -102,19 +106,44 @@ func runDemo(ctx context.Context, c *config, exit bool) error {
 	return g.Wait()
 }
 
+// demoKey makes the key that the printed lines use, and ends those of demos before.
+func demoKey(ctx context.Context, st *store.Store) (string, error) {
+	const name = "demo"
+	for after := ""; ; {
+		keys, err := st.Keys(ctx, "", after, 1000)
+		if err != nil {
+			return "", err
+		}
+		for _, k := range keys {
+			if k.Name == name && k.Role == store.RoleAdmin {
+				if err := st.RevokeKey(ctx, commandLine, "", k.ID); err != nil {
+					return "", err
+				}
+			}
+			after = k.ID
+		}
+		if len(keys) < 1000 {
+			break
+		}
+	}
+	text := store.NewKeyText()
+	_, err := st.CreateKey(ctx, commandLine, text, store.Key{Role: store.RoleAdmin, Name: name})
+	return text, err
+}
+
 // demo is the story; it asks its own process over HTTP as anybody would.
 type demo struct {
 	*parts
 	out  io.Writer
 	base string // of the HTTP API
+	key  string // an administrator's
 
 	balanced jobs.BalanceReport
 }
 
 func (d *demo) tell(ctx context.Context) error {
 	began := time.Now()
-	d.say("tallybook: broker, collector, workers, store, archive and queries in one process, data in %s\n"+
-		"No credentials in this version: it listens on loopback only, and every caller is an administrator.", d.cfg.Data)
+	d.say("tallybook: broker, collector, workers, store, archive and queries in one process, data in %s", d.cfg.Data)
 	for _, step := range []func(context.Context) error{d.ready, d.importSamples, d.counted, d.balance, d.totals, d.hours, d.files, d.checks} {
 		if err := step(ctx); err != nil {
 			return err

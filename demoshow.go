@@ -23,6 +23,7 @@ func (d *demo) get(ctx context.Context, path string) (body []byte, status int, e
 	if err != nil {
 		return nil, 0, err
 	}
+	req.Header.Set("apiKey", d.key)
 	res, err := http.DefaultClient.Do(req)
 	if err != nil {
 		return nil, 0, err
@@ -211,14 +212,16 @@ func (d *demo) next() {
 		return `{"specversion":"1.0","id":"` + id + `","source":"shell","type":"api.request","subject":"me",` +
 			`"data":{"api":"shop","endpoint":"/v1/hello","method":"GET","status":200}}`
 	}
+	d.say("\nThe key of an administrator, good until the next demo on this data folder")
+	d.say("  export KEY=%s", d.key)
 	d.say("\nSend an event of your own (the same line again is a duplicate: another id is another event)")
-	d.say("  curl -H 'Content-Type: application/json' -d '%s' %s/v1/events", event("one"), d.base)
+	d.say("  curl -H \"apiKey: $KEY\" -H 'Content-Type: application/json' -d '%s' %s/v1/events", event("one"), d.base)
 	d.say("  echo '%s' | kcat -P -b %s -t usage -k me -X topic.partitioner=murmur2_random", event("two"), d.kafka.Brokers[0])
 	d.say("and see it, a second later")
-	d.say("  curl '%s/api/v1/meters/requests/query?subject=me&groupBy=endpoint'", d.base)
+	d.say("  curl -H \"apiKey: $KEY\" '%s/api/v1/meters/requests/query?subject=me&groupBy=endpoint'", d.base)
 	d.say("\nAlso")
 	for _, path := range []string{"/api/v1/meters", "/v2/summary?groupby=type&begin=2026-01&end=2026-02", "/v1/errors?internal=true", "/readyz", "/metrics", "/schemas/usage.json"} {
-		d.say("  curl '%s%s'", d.base, path)
+		d.say("  curl -H \"apiKey: $KEY\" '%s%s'", d.base, path)
 	}
 	data := ""
 	if d.cfg.Data != "./data" {

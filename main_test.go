@@ -85,6 +85,7 @@ func (o outcome) want(t *testing.T, code int, texts ...string) {
 type server struct {
 	*exec.Cmd
 	url, kafka, data string
+	key              string // an administrator's
 	output           *output
 	ended            chan struct{}
 }
@@ -108,6 +109,7 @@ func (o *output) String() string {
 }
 
 var upLine = regexp.MustCompile(`"tallybook is up" http=(\S+) kafka=(\S+)`)
+var keyLine = regexp.MustCompile(`(?m)(?:^ +|KEY=)(tally_\S{43})$`)
 
 // start runs command on a data folder and waits until it is ready.
 func start(t *testing.T, command, data string, args ...string) *server {
@@ -118,6 +120,11 @@ func start(t *testing.T, command, data string, args ...string) *server {
 	s.until(t, "it is up", func() bool { return upLine.MatchString(s.output.String()) })
 	m := upLine.FindStringSubmatch(s.output.String())
 	s.url, s.kafka = m[1], m[2]
+	if m := keyLine.FindStringSubmatch(s.output.String()); m != nil {
+		s.key = m[1]
+	} else {
+		s.key = strings.TrimSpace(tallybook(t, "keys", "create", "--role", "admin", "--data", data).out)
+	}
 	s.until(t, "it is ready", func() bool { _, status := s.get("/readyz"); return status == http.StatusOK })
 	return s
 }
@@ -175,7 +182,20 @@ func (s *server) kill(t *testing.T) {
 
 // get answers with status 0 where nobody answers.
 func (s *server) get(path string) (body string, status int) {
-	res, err := http.Get(s.url + path)
+	return s.ask(http.MethodGet, path, nil)
+}
+
+// ask sends a request with the administrator's key.
+func (s *server) ask(method, path string, content io.Reader) (body string, status int) {
+	req, err := http.NewRequest(method, s.url+path, content)
+	if err != nil {
+		return err.Error(), 0
+	}
+	req.Header.Set("apiKey", s.key)
+	if content != nil {
+		req.Header.Set("Content-Type", "application/json")
+	}
+	res, err := http.DefaultClient.Do(req)
 	if err != nil {
 		return err.Error(), 0
 	}

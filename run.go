@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"slices"
 	"time"
 
 	"github.com/gorilla/mux"
@@ -15,6 +16,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	"golang.org/x/sync/errgroup"
 
+	"tallybook/api"
 	"tallybook/archive"
 	"tallybook/jobs"
 	"tallybook/pipeline/broker"
@@ -50,6 +52,9 @@ func runAll(ctx context.Context, c *config) error {
 		return err
 	}
 	defer p.close()
+	if err := p.firstKey(ctx); err != nil {
+		return err
+	}
 	p.announce()
 	return p.serve(ctx)
 }
@@ -66,7 +71,7 @@ func openAll(ctx context.Context, c *config) (_ *parts, err error) {
 			p.close()
 		}
 	}()
-	if err := c.loopbackOnly("kafka-listen", c.KafkaListen); err != nil {
+	if err := c.loopbackOnly("kafka-listen", c.KafkaListen, "the embedded broker asks nobody for credentials"); err != nil {
 		return nil, usageError{err}
 	}
 	if p.release, err = lockData(c.Data); err != nil {
@@ -94,8 +99,10 @@ func newParts(c *config) *parts {
 }
 
 func (p *parts) listen() error {
-	if err := p.cfg.loopbackOnly("http", p.cfg.HTTP); err != nil {
-		return usageError{err}
+	if p.cfg.NoAuth {
+		if err := p.cfg.loopbackOnly("http", p.cfg.HTTP, "with --no-auth every caller is an administrator"); err != nil {
+			return usageError{err}
+		}
 	}
 	l, err := net.Listen("tcp", p.cfg.HTTP)
 	if err != nil {
@@ -138,7 +145,9 @@ func (p *parts) close() {
 }
 
 func (p *parts) announce() {
-	p.log.Info("every caller is an administrator: this version has no credentials, so it listens on loopback only")
+	if p.cfg.NoAuth {
+		p.log.Warn("--no-auth: every caller is an administrator")
+	}
 	p.log.Info("tallybook is up", "http", "http://"+p.listener.Addr().String(), "kafka", p.kafka.Brokers[0], "data", p.cfg.Data)
 }
 
@@ -150,14 +159,15 @@ func (p *parts) serve(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	answers, err := query.New(query.Config{Store: p.store, Registry: p.registry, Log: p.log, Ready: func() error {
+	answers, err := query.New(query.Config{Store: p.store, Archive: p.archive, Registry: p.registry, Log: p.log, Ready: func() error {
 		return errors.Join(workers.Ready(), p.storeAnswers())
 	}})
 	if err != nil {
 		return err
 	}
-	collect.Routes(p.router)
-	answers.Routes(p.router)
+	if err := p.mount(collect.Endpoints(), answers.Endpoints()); err != nil {
+		return err
+	}
 	schedule, err := p.jobs()
 	if err != nil {
 		return err
@@ -177,6 +187,26 @@ func (p *parts) serve(ctx context.Context) error {
 		g.Go(func() error { return p.trim(ctx) })
 	}
 	return g.Wait()
+}
+
+// mount puts every endpoint behind the guard.
+func (p *parts) mount(endpoints ...[]api.Endpoint) error {
+	guard := &api.Guard{Store: p.store, NoAuth: p.cfg.NoAuth, Rate: p.cfg.RateLimit}
+	return api.Mount(p.router, api.Options{Guard: guard, Registry: p.registry, Log: p.log}, slices.Concat(endpoints...))
+}
+
+// firstKey prints the administrator's key of a new installation, this once: not
+// through the log, which others may keep.
+func (p *parts) firstKey(ctx context.Context) error {
+	if p.cfg.NoAuth {
+		return nil
+	}
+	text, err := p.store.FirstAdminKey(ctx)
+	if err != nil || text == "" {
+		return err
+	}
+	_, err = fmt.Printf("The administrator's key, shown this once ('tallybook keys create --role admin' makes another):\n\n  %s\n\n", text)
+	return err
 }
 
 func (p *parts) rules() schemas.Rules {
@@ -287,6 +317,9 @@ func runPipeline(ctx context.Context, c *config) error {
 	if _, err := p.kafka.EnsureTopics(ctx, c.Partitions, c.Replication); err != nil {
 		return usageError{err}
 	}
+	if err := p.firstKey(ctx); err != nil {
+		return err
+	}
 	p.announce()
 	return p.serve(ctx)
 }
@@ -298,16 +331,19 @@ func runQuery(ctx context.Context, c *config) error {
 	if err := p.listen(); err != nil {
 		return err
 	}
-	var err error
-	if p.store, err = store.Open(ctx, c.storeURL(), store.Options{Log: p.log, ReadOnly: true}); err != nil {
-		return usageError{err}
+	if err := p.openStores(ctx); err != nil {
+		return err
 	}
-	answers, err := query.New(query.Config{Store: p.store, Registry: p.registry, Log: p.log,
-		Ready: p.storeAnswers})
+	answers, err := query.New(query.Config{Store: p.store, Archive: p.archive, Registry: p.registry, Log: p.log, Ready: p.storeAnswers})
 	if err != nil {
 		return err
 	}
-	answers.Routes(p.router)
+	if err := p.firstKey(ctx); err != nil {
+		return err
+	}
+	if err := p.mount(answers.Endpoints()); err != nil {
+		return err
+	}
 	p.log.Info("tallybook answers", "http", "http://"+p.listener.Addr().String())
 	return p.serveHTTP(ctx)
 }

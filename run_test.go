@@ -30,9 +30,6 @@ func TestImportAgain(t *testing.T) {
 	data := t.TempDir()
 	file := filepath.Join("testdata", "access.log")
 	s := start(t, "run", data)
-	if got := s.output.String(); !strings.Contains(got, "every caller is an administrator") {
-		t.Errorf("start does not say who may call: %s", got)
-	}
 	s.command(t, "import", file, "--format", "combined", "--account", "shop").want(t, 0, "500 lines, 500 events")
 	s.until(t, "all is counted", func() bool { return s.total(t, "requests", "shop") == 500 })
 	s.command(t, "verify").want(t, 0, "verify: good")
@@ -125,28 +122,28 @@ func TestDemo(t *testing.T) {
 	}
 }
 
-var curlLine = regexp.MustCompile(`  curl -H 'Content-Type: application/json' -d '(.*)' http://\S+(/v1/events)`)
+var (
+	curlLine = regexp.MustCompile(`  curl -H "apiKey: \$KEY" -H 'Content-Type: application/json' -d '(.*)' http://\S+(/v1/events)`)
+	seeLine  = regexp.MustCompile(`(?m)^  curl -H "apiKey: \$KEY" '(http://[^/]+)(/.*)'$`)
+)
 
 // The lines that the demo prints work as they are printed.
 func TestDemoLines(t *testing.T) {
 	s := start(t, "demo", t.TempDir())
 	s.until(t, "the story is told", func() bool { return strings.Contains(s.output.String(), "Serving until Ctrl-C") })
+	key := keyLine.FindStringSubmatch(s.output.String())
 	m := curlLine.FindStringSubmatch(s.output.String())
-	if m == nil {
-		t.Fatalf("no curl line in %s", s.output)
+	if m == nil || key == nil {
+		t.Fatalf("no key or no curl line in %s", s.output)
 	}
+	s.key = key[1]
 	for range 2 { // the second is a duplicate
-		res, err := http.Post(s.url+m[2], "application/json", strings.NewReader(m[1]))
-		if err != nil {
-			t.Fatal(err)
-		}
-		res.Body.Close()
-		if res.StatusCode != http.StatusAccepted {
-			t.Fatalf("send %s: got status %d, want 202", m[1], res.StatusCode)
+		if body, status := s.ask(http.MethodPost, m[2], strings.NewReader(m[1])); status != http.StatusAccepted {
+			t.Fatalf("send %s: got status %d, want 202: %s", m[1], status, body)
 		}
 	}
 	s.until(t, "it is counted", func() bool { return s.total(t, "requests", "me") == 1 })
-	shown := regexp.MustCompile(`(?m)^  curl '(http://[^/]+)(/.*)'$`).FindAllStringSubmatch(s.output.String(), -1)
+	shown := seeLine.FindAllStringSubmatch(s.output.String(), -1)
 	if len(shown) < 5 {
 		t.Errorf("got %d URLs, want some", len(shown))
 	}
@@ -194,6 +191,34 @@ func TestDoctor(t *testing.T) {
 	tallybook(t, "doctor", "--data", filepath.Join(t.TempDir(), "none"), "--http", "127.0.0.1:0", "--kafka-listen", "127.0.0.1:0").want(t, 0, "does not exist yet")
 }
 
+// The first start alone prints a key; without one nobody is answered.
+func TestFirstKey(t *testing.T) {
+	data := t.TempDir()
+	s := start(t, "run", data)
+	key := s.key
+	if body, status := s.get("/v1/whoami"); status != http.StatusOK || !strings.Contains(body, `"role":"admin"`) {
+		t.Errorf("whoami: got %d %s", status, body)
+	}
+	s.key = "tally_nonsense"
+	if body, status := s.get("/v1/whoami"); status != http.StatusUnauthorized {
+		t.Errorf("whoami with a wrong key: got %d %s", status, body)
+	}
+	s.stop(t)
+	s = start(t, "run", data, "--no-auth")
+	if text := s.output.String(); keyLine.MatchString(text) || !strings.Contains(text, "every caller is an administrator") {
+		t.Errorf("second start, --no-auth: got %s", text)
+	}
+	s.stop(t)
+	s = start(t, "run", data)
+	if keyLine.MatchString(s.output.String()) {
+		t.Errorf("third start shows a key again: %s", s.output)
+	}
+	s.key = key
+	if body, status := s.get("/v1/whoami"); status != http.StatusOK {
+		t.Errorf("whoami after restarts: got %d %s", status, body)
+	}
+}
+
 // pipeline and query as processes of their own, on a Kafka that is not theirs.
 func TestPipelineAndQuery(t *testing.T) {
 	kafka, err := broker.Start(broker.Config{Dir: t.TempDir(), Listen: "127.0.0.1:0", Partitions: 2, Log: slog.New(slog.DiscardHandler)})
@@ -212,6 +237,7 @@ func TestPipelineAndQuery(t *testing.T) {
 	q := &server{Cmd: tallybookCommand(t, "query", "--data", p.data, "--http", "127.0.0.1:0"), output: &output{}, ended: make(chan struct{})}
 	launch(t, q)
 	q.until(t, "it answers", func() bool { return listening.MatchString(q.output.String()) })
+	q.key = p.key
 	q.url = listening.FindStringSubmatch(q.output.String())[1]
 	q.until(t, "all is counted", func() bool { return q.total(t, "requests", "shop") == 500 })
 

@@ -17,6 +17,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/segmentio/kafka-go"
 
+	"tallybook/api"
 	"tallybook/pipeline/collector"
 	"tallybook/pipeline/producer"
 	"tallybook/query"
@@ -39,13 +40,15 @@ func (r *rig) serve(ctx context.Context) (*served, error) {
 	if err != nil {
 		return nil, err
 	}
-	answers, err := query.New(query.Config{Store: r.store, Registry: prometheus.NewRegistry(), Log: r.log})
+	answers, err := query.New(query.Config{Store: r.store, Archive: r.archive, Registry: prometheus.NewRegistry(), Log: r.log})
 	if err != nil {
 		return nil, err
 	}
 	router := mux.NewRouter()
-	collect.Routes(router)
-	answers.Routes(router)
+	endpoints := append(collect.Endpoints(), answers.Endpoints()...)
+	if err := api.Mount(router, api.Options{Guard: &api.Guard{NoAuth: true}, Log: r.log}, endpoints); err != nil {
+		return nil, err
+	}
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		return nil, err

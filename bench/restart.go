@@ -69,7 +69,7 @@ type process struct {
 
 func startProcess(ctx context.Context, binary, dir string) (*process, error) {
 	p := &process{dir: dir, http: freeAddr(), kfka: freeAddr()}
-	p.cmd = exec.CommandContext(ctx, binary, "run", "--data", dir, "--http", p.http, "--kafka-listen", p.kfka, "--log-level", "warn")
+	p.cmd = exec.CommandContext(ctx, binary, "run", "--no-auth", "--data", dir, "--http", p.http, "--kafka-listen", p.kfka, "--log-level", "warn")
 	p.cmd.Stderr = os.Stderr
 	if err := p.cmd.Start(); err != nil {
 		return nil, err

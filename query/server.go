@@ -4,6 +4,7 @@ import (
 	"errors"
 	"log/slog"
 	"net/http"
+	"slices"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -54,7 +55,7 @@ func New(cfg Config) (*Server, error) {
 // Endpoints are all answers of this package.
 func (q *Server) Endpoints() []api.Endpoint {
 	metrics := promhttp.HandlerFor(q.cfg.Registry, promhttp.HandlerOpts{})
-	return []api.Endpoint{
+	return slices.Concat(q.keyEndpoints(), []api.Endpoint{
 		{Method: "GET", Path: "/api/v1/meters", Access: api.Account, Form: api.ProblemForm, Handle: q.listMeters},
 		{Method: "GET", Path: "/api/v1/meters/{slug}", Access: api.Account, Form: api.ProblemForm, Handle: q.getMeter},
 		{Method: "GET", Path: "/api/v1/meters/{slug}/query", Access: api.Account, Form: api.ProblemForm, Handle: q.queryMeter},
@@ -67,5 +68,5 @@ func (q *Server) Endpoints() []api.Endpoint {
 			metrics.ServeHTTP(w, r)
 			return nil
 		}},
-	}
+	})
 }

@@ -67,7 +67,7 @@ func (c *child) command(ctx context.Context, args ...string) *exec.Cmd {
 // one, so that more of its life is checkpoint.
 func (c *child) start(interval time.Duration) error {
 	fmt.Fprintf(c.log, "---- start at %s\n", time.Now().UTC().Format(time.RFC3339Nano))
-	cmd := c.command(context.Background(), "run", "--http", c.http, "--kafka-listen", c.kafka, "--log-level", "warn",
+	cmd := c.command(context.Background(), "run", "--no-auth", "--http", c.http, "--kafka-listen", c.kafka, "--log-level", "warn",
 		"--checkpoint-interval", interval.String())
 	cmd.Stdout, cmd.Stderr = c.log, c.log
 	if err := cmd.Start(); err != nil {
