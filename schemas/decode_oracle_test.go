@@ -60,6 +60,9 @@ func oracleDecode(topic Topic, record []byte) (ev Event, reason Reason, field st
 		}
 	}
 	if s, ok := text("time"); ok {
+		if len(s) == 0 {
+			return ev, MissingField, "time"
+		}
 		if ev.Time, ev.HasTime = oracleTime(s); !ev.HasTime {
 			return ev, InvalidValue, "time"
 		}

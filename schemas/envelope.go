@@ -145,6 +145,9 @@ func (e *envelope) check(ev *Event) *Rejection {
 			return &Rejection{InvalidValue, name, name + " must not be empty"}
 		}
 	}
+	if e.has(attrTime) && len(e.texts[attrTime]) == 0 {
+		return &Rejection{MissingField, "time", "time must not be empty: a time of RFC 3339, or no such attribute"}
+	}
 	if e.has(attrTime) && !ev.HasTime {
 		return &Rejection{InvalidValue, "time", "time must be of RFC 3339, such as 2026-01-31T23:59:59.123456Z, from year 0001 to 9999"}
 	}

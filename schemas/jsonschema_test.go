@@ -52,6 +52,7 @@ func (c checker) holds(rules map[string]any, keyword string, arg, v any) bool {
 	valid := func(s any) bool { return c.valid(s, v) }
 	object, isObject := v.(map[string]any)
 	text, isText := v.(string)
+	list, isList := v.([]any)
 	number, isNumber := new(big.Rat), false
 	if n, ok := v.(json.Number); ok {
 		number, isNumber = number.SetString(n.String())
@@ -77,7 +78,7 @@ func (c checker) holds(rules map[string]any, keyword string, arg, v any) bool {
 			kinds = []any{arg}
 		}
 		return slices.ContainsFunc(kinds, func(k any) bool {
-			return k == "null" && v == nil || k == "object" && isObject || k == "string" && isText ||
+			return k == "null" && v == nil || k == "object" && isObject || k == "string" && isText || k == "array" && isList ||
 				k == "number" && isNumber || k == "integer" && isNumber && number.IsInt()
 		})
 	case "const":
@@ -112,6 +113,10 @@ func (c checker) holds(rules map[string]any, keyword string, arg, v any) bool {
 	}
 	length := big.NewRat(int64(utf8.RuneCountInString(text)), 1)
 	switch keyword {
+	case "minProperties":
+		return !isObject || len(object) > 0
+	case "minItems":
+		return !isList || len(list) > 0
 	case "minLength":
 		return !isText || length.Cmp(limit) >= 0
 	case "maxLength":
@@ -198,6 +203,12 @@ func TestJSONSchemaRequired(t *testing.T) {
 			}
 			if rule.status {
 				data["status"] = json.Number("200")
+			}
+			if name == TypeRatedUsage { // its own fields have no columns
+				data["metric"], data["qty"] = "m", json.Number("1")
+			}
+			if name == TypeAppEvent {
+				data["data"] = map[string]any{"x": "y"}
 			}
 			data[strings.TrimPrefix(columnPaths[c], "data.")] = nil // null is absent
 			event := map[string]any{"specversion": "1.0", "id": "i", "source": "s", "type": name, "data": data}

@@ -21,12 +21,18 @@ const (
 	UnsupportedType Reason = "unsupported_type" // a known type that this version does not process
 	NoAccount       Reason = "no_account"       // neither subject nor key
 	WrongAccount    Reason = "wrong_account"    // the key is another account's; answered, never kept
+	UnknownKey      Reason = "unknown_key"      // a request with a key that nobody has
 	EmptyRecord     Reason = "empty_record"     // a tombstone or an empty value
 	TooLarge        Reason = "too_large"        // record over the size limit
 	UnknownOriginal Reason = "unknown_original" // a correction of an event that was not counted, or not yet
 	RevisionGap     Reason = "revision_gap"     // a correction whose predecessor was not applied, or not yet
 	Retracted       Reason = "retracted"        // a correction of an event that was taken back
-	RefusedByStore  Reason = "refused_by_store" // the store refuses what the event would add up to
+	EmptyData       Reason = "empty_data"       // an application event whose data holds nothing
+	InvalidData     Reason = "invalid_data"     // an application event whose data is no JSON object or array
+	UnknownSession  Reason = "unknown_session"  // an application event of a session that the account does not have
+	// TimeAfterReceipt: the time of an application event is after its receipt.
+	TimeAfterReceipt Reason = "time_after_receipt"
+	RefusedByStore   Reason = "refused_by_store" // the store refuses what the event would add up to
 )
 
 // Rejection says why and where an event was refused, and what is allowed.

@@ -48,6 +48,7 @@ type typeRule struct {
 	correction  bool   // its data is ParseCorrection's; it goes to the topic of what it corrects
 	refuse      Reason // it is never processed
 	refuseWants string
+	check       func(*Event) *Rejection // what else its data must be; nil: nothing
 	normalise   func(*Event) *Rejection // brings the event into the form that is counted; nil: it has it
 }
 
@@ -56,7 +57,7 @@ var notYet = typeRule{refuse: UnsupportedType, refuseWants: "this version does n
 // typeRules holds the rules by type; every email.… has the rule of EmailPrefix.
 var typeRules = map[string]*typeRule{
 	TypeRequest:        {topic: Usage, required: []Field{Endpoint}, status: true},
-	TypeAppEvent:       {topic: Usage, required: []Field{Category, Name}},
+	TypeAppEvent:       {topic: Usage, required: []Field{Session, Category, Name}, check: checkAppEvent},
 	TypeRatedUsage:     {topic: Usage, ahead: true, normalise: readRated},
 	TypeAPIError:       {topic: Errors, required: []Field{Endpoint}, status: true},
 	EmailPrefix:        {topic: Emails, required: []Field{Domain}},
@@ -238,6 +239,9 @@ func (rule *typeRule) checkData(ev *Event) *Rejection {
 	}
 	if rule.topic == Emails {
 		return checkMailEvent(ev)
+	}
+	if rule.check != nil {
+		return rule.check(ev)
 	}
 	return nil
 }
