@@ -105,6 +105,7 @@ func (s *Store) applyOne(ctx context.Context, w *writeTx, c *Checkpoint) (ids []
 		{"rollups", func() error { return addRollups(ctx, w, c) }},
 		{"files", func() error { return insertFiles(ctx, w, c) }},
 		{"errors", func() error { return insertErrors(ctx, w, c) }},
+		{"corrections", func() error { return insertCorrections(ctx, w, c) }},
 		{"ledger", func() error { return insertLedger(ctx, w, c) }},
 	}
 	for _, st := range steps {

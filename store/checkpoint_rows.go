@@ -48,6 +48,9 @@ func addRollups(ctx context.Context, w *writeTx, c *Checkpoint) error {
 	if err != nil {
 		return err
 	}
+	if err := markStale(ctx, w, c); err != nil {
+		return err
+	}
 	return markDays(ctx, w, c)
 }
 
@@ -95,15 +98,11 @@ func markDays(ctx context.Context, w *writeTx, c *Checkpoint) error {
 		day   schemas.Day
 	}
 	seen := map[topicDay]bool{}
-	starts := map[Resolution]map[schemas.Hour]bool{Daily: {}, Monthly: {}}
+	hours := map[schemas.Hour]bool{}
 	for i := range c.Deltas {
 		d := &c.Deltas[i]
-		day := d.Hour.Day()
-		seen[topicDay{schemas.FamilyByName(c.Series[d.Series].Family).Topic, day}] = true
-		starts[Daily][day.Hour()] = true
-	}
-	for day := range starts[Daily] {
-		starts[Monthly][day.Day().MonthStart().Hour()] = true
+		seen[topicDay{schemas.FamilyByName(c.Series[d.Series].Family).Topic, d.Hour.Day()}] = true
+		hours[d.Hour] = true
 	}
 	for i := range c.Files {
 		seen[topicDay{c.Files[i].Dataset, c.Files[i].Day}] = true
@@ -114,6 +113,16 @@ func markDays(ctx context.Context, w *writeTx, c *Checkpoint) error {
 		if err != nil {
 			return err
 		}
+	}
+	return markDirty(ctx, w, hours)
+}
+
+// markDirty marks what was built from the hours as no longer agreeing with them.
+func markDirty(ctx context.Context, w *writeTx, hours map[schemas.Hour]bool) error {
+	starts := map[Resolution]map[schemas.Hour]bool{Daily: {}, Monthly: {}}
+	for hour := range hours {
+		starts[Daily][hour.Day().Hour()] = true
+		starts[Monthly][hour.Day().MonthStart().Hour()] = true
 	}
 	for _, res := range []Resolution{Daily, Monthly} {
 		for start := range starts[res] {
@@ -155,7 +164,7 @@ func insertErrors(ctx context.Context, w *writeTx, c *Checkpoint) error {
 
 func insertLedger(ctx context.Context, w *writeTx, c *Checkpoint) error {
 	l := &c.Ledger
-	return w.exec(ctx, `INSERT INTO ledger (`+ledgerColumns+`) VALUES (`+placeholders(13)+`)`,
+	return w.exec(ctx, `INSERT INTO ledger (`+ledgerColumns+`) VALUES (`+placeholders(14)+`)`,
 		string(c.From.Topic), c.From.ID, l.First, l.Next, l.Records, l.Gaps, l.Counted, l.Duplicate, l.Rejected, l.OtherKey,
-		c.To.Clock, c.From.Epoch, c.ClosedAt.UnixMicro())
+		l.Extra, c.To.Clock, c.From.Epoch, c.ClosedAt.UnixMicro())
 }

@@ -65,7 +65,7 @@ func testCarry(t *testing.T, s *Store) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		row := Rollup{day0.Hour(), series, schemas.Measures{Quantity: d, ValueSum: d.Neg(), Amount: d}}
+		row := Rollup{day0.Hour(), series, schemas.Measures{Count: 1, Quantity: d, ValueSum: d.Neg(), Amount: d}}
 		o.apply(o.next(1, row))
 		want.add(t, row)
 		wantLines(t, "after "+text, rollups(t, s, RollupQuery{Family: schemas.FamilyRequest, From: day0.Hour(), To: day0.Hour() + 1}),

@@ -76,7 +76,7 @@ func (o *owner) next(n int64, rows ...Rollup) *Checkpoint {
 			index[r.Series.ID] = i
 			c.Series = append(c.Series, r.Series)
 		}
-		c.Deltas = append(c.Deltas, Delta{r.Window, i, r.Measures})
+		c.Deltas = append(c.Deltas, Delta{Hour: r.Window, Series: i, Measures: r.Measures})
 	}
 	return c
 }

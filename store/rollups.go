@@ -113,6 +113,9 @@ func (r *rollupReader) row(rows *sql.Rows) error {
 	if err := r.rollup.scan(rows); err != nil {
 		return err
 	}
+	if r.rollup.Measures == (schemas.Measures{}) { // all of its events were retracted: as if it were not there
+		return nil
+	}
 	e := r.series[r.rollup.Series.ID]
 	if e == nil {
 		parsed, err := parseDims(r.dims)
@@ -165,6 +168,9 @@ func (v *View) HourRollups(day schemas.Day, topic schemas.Topic, fn func(*Rollup
 	return v.stream(func(rows *sql.Rows) error {
 		if err := r.scan(rows); err != nil {
 			return err
+		}
+		if r.Measures == (schemas.Measures{}) { // all of its events were retracted
+			return nil
 		}
 		r.Series.Account = account.String
 		if !family.Valid {

@@ -22,10 +22,11 @@ type Ledger struct {
 	First, Next int64 // offsets [First, Next)
 	Records     int64
 	Gaps        int64 // offsets without a record (transaction markers)
-	Counted     int64 // archive rows: every record that was accepted makes one
+	Counted     int64 // accepted; the archive has Counted + Extra rows of them
 	Duplicate   int64
 	Rejected    int64
 	OtherKey    int64 // records whose key is not their account, of all Records
+	Extra       int64 // archive rows beyond one for each counted record: an amendment makes two
 }
 
 // Delta is what a checkpoint adds to one rollup row.
@@ -33,6 +34,7 @@ type Delta struct {
 	Hour   schemas.Hour
 	Series int // index into Checkpoint.Series
 	schemas.Measures
+	Stale bool // a value was taken away: the row's extremes may be wrong from now on
 }
 
 // ArchiveFile is a Parquet file that a checkpoint makes part of the archive.
@@ -73,13 +75,16 @@ type ErrorRow struct {
 
 // Checkpoint is everything that one transaction writes for one partition.
 type Checkpoint struct {
-	From     Position // as this owner last knew it: epoch and next offset are compared
-	To       Position // Epoch is not changed by a checkpoint
-	Ledger   Ledger
-	Series   []schemas.Series // every series that Deltas name
-	Deltas   []Delta          // one per (hour, series); any order
-	Files    []ArchiveFile
-	Errors   []ErrorRow
+	From   Position // as this owner last knew it: epoch and next offset are compared
+	To     Position // Epoch is not changed by a checkpoint
+	Ledger Ledger
+	Series []schemas.Series // every series that Deltas name
+	Deltas []Delta          // one per (hour, series); any order
+	Files  []ArchiveFile
+	Errors []ErrorRow
+
+	Corrections []Correction // that it applies, in the order of each event's revisions
+
 	ClosedAt time.Time // when the batch was closed, for the ledger
 }
 

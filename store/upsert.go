@@ -15,17 +15,22 @@ import (
 type bulkStatements struct {
 	series  *bulk
 	rollups [allGroups + 1]*bulk
+
+	corrections, corrected, stale *bulk
 }
 
 func newBulkStatements() *bulkStatements {
-	return &bulkStatements{
+	b := &bulkStatements{
 		series: newBulk(4, `INSERT INTO series (id, account, family, dims) VALUES `, ` ON CONFLICT DO NOTHING`),
+		stale:  newStaleStatement(),
 	}
+	b.corrections, b.corrected = newCorrectionStatements()
+	return b
 }
 
 // close is for the connection that the statements were prepared on.
 func (b *bulkStatements) close() error {
-	errs := []error{b.series.close()}
+	errs := []error{b.series.close(), b.corrections.close(), b.corrected.close(), b.stale.close()}
 	for _, r := range b.rollups {
 		if r != nil {
 			errs = append(errs, r.close())
