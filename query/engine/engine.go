@@ -113,7 +113,7 @@ func (e *Engine) ask(ctx context.Context, questions []*Question) (*Answers, erro
 	}
 	var rollups, scanned bool
 	for _, p := range parts {
-		if len(p.plan.archive) > 0 {
+		if len(p.plan.archive)+len(p.plan.byMetadata) > 0 {
 			scanned = true
 			if err := e.scan(ctx, p); err != nil {
 				return nil, err
@@ -143,13 +143,11 @@ type part struct {
 	files  []store.ArchiveFile
 	series map[schemas.SeriesID]int32
 	names  []string
+	split  bool // a filter asks for metadata that some series have
 }
 
-// Series that are in no group.
-const (
-	notWanted    = -1
-	inTheArchive = -2
-)
+// notWanted stands for the names of series that are in no group.
+const notWanted = -1
 
 // read plans the question and folds the rollups; the archive's part is left to
 // be done outside the view.
@@ -174,12 +172,29 @@ func (p *part) read(v *store.View) error {
 			return err
 		}
 	}
-	if len(p.plan.archive) == 0 {
-		return nil
+	if p.split {
+		for _, r := range p.plan.rollups {
+			p.plan.byMetadata = appendSpan(p.plan.byMetadata, int64(r.from)*hour, int64(r.to)*hour)
+		}
 	}
-	p.files, err = v.Files(store.FileFilter{Dataset: q.Family.Topic,
-		From: p.plan.archive[0].start, To: p.plan.archive[len(p.plan.archive)-1].end})
+	p.files, err = p.wantedFiles(v)
 	return err
+}
+
+// wantedFiles are those whose events may lie in what the archive answers.
+func (p *part) wantedFiles(v *store.View) ([]store.ArchiveFile, error) {
+	spans := slices.Concat(p.plan.archive, p.plan.byMetadata)
+	if len(spans) == 0 {
+		return nil, nil
+	}
+	all := store.FileFilter{Dataset: p.q.Family.Topic, From: spans[0].start, To: spans[0].end}
+	for _, s := range spans {
+		all.From, all.To = min(all.From, s.start), max(all.To, s.end)
+	}
+	files, err := v.Files(all)
+	return slices.DeleteFunc(files, func(f store.ArchiveFile) bool {
+		return !slices.ContainsFunc(spans, func(s span) bool { return f.MinTime < s.end && f.MaxTime >= s.start })
+	}), err
 }
 
 // resolution is the coarsest of rollups that tells the windows apart.
@@ -203,7 +218,7 @@ func (p *part) resolution() store.Resolution {
 func (p *part) fold(r *store.Rollup) error {
 	names, ok := p.series[r.Series.ID]
 	if !ok {
-		names = p.group(&seriesView{account: r.Series.Account, dims: r.Series.Dims})
+		names = p.group(&seriesView{family: p.q.Family, account: r.Series.Account, dims: r.Series.Dims})
 		p.series[r.Series.ID] = names
 	}
 	if names < 0 {
@@ -223,19 +238,21 @@ func (p *part) fold(r *store.Rollup) error {
 
 // group is the number of a series' names, or why it has none.
 func (p *part) group(s *seriesView) int32 {
+	split := false
 	for name, allowed := range p.q.Filters {
-		value, fromArchive := seriesValue(p.q.Family, s, name, true)
-		if fromArchive {
-			return inTheArchive
-		}
-		if !slices.Contains(allowed, value) {
+		if s.byMetadata(name) {
+			split = true
+		} else if !slices.Contains(allowed, s.value(name)) {
 			return notWanted
 		}
 	}
+	if split {
+		p.split = true
+		return notWanted
+	}
 	p.names = p.names[:0]
 	for _, name := range p.q.GroupBy {
-		value, _ := seriesValue(p.q.Family, s, name, false)
-		p.names = append(p.names, value)
+		p.names = append(p.names, s.value(name))
 	}
 	return p.table.group(p.names)
 }

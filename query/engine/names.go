@@ -10,49 +10,42 @@ import (
 	"tallybook/schemas"
 )
 
-// Prefixes of names that the archive answers.
+// Prefixes of names that the archive answers: a name under data.dimensions, and
+// a path of names in what no column holds of data.
 const (
 	dimensionsPrefix = "dimensions."
 	dataPrefix       = "data."
 )
 
-// nameReader reads a name from archive rows of one file. Rows of equal keys
-// have equal texts.
+// nameReader reads a name from the archive rows of one file. Rows of equal
+// keys have equal texts.
 type nameReader struct {
 	columns []string
 	key     func(r *archive.Rows, i int) uint32
 	text    func(r *archive.Rows, i int) string
 }
 
-// archiveName is how archive rows of a family have the name; ok is false where
-// they cannot.
-func archiveName(f *schemas.Family, name string) (nameReader, bool) {
+// columnName is how the archive rows of a topic have the name; ok is false
+// where they cannot.
+func columnName(topic schemas.Topic, name string) (nameReader, bool) {
 	switch {
 	case name == Account:
 		return codeReader("account", func(r *archive.Rows) []archive.Code { return r.Account }), true
-	case f.Name == ratedFamily:
-		return ratedName(name)
 	case name == "source":
 		return codeReader(name, func(r *archive.Rows) []archive.Code { return r.Source }), true
 	case name == "type":
 		return codeReader(name, func(r *archive.Rows) []archive.Code { return r.Type }), true
-	case name == "status" && f.Topic != schemas.Emails:
+	case name == "status" && topic != schemas.Emails:
 		return statusReader(), true
-	case name == "region" && f.Dim(name) >= 0:
-		return dimensionReader(name), true
-	case f == schemas.FamilyInternalError && name == "reason":
-		return codeReader(name, func(r *archive.Rows) []archive.Code { return r.Reason }), true
-	case f == schemas.FamilyEmail && name == "event":
-		return mailEventReader(), true
 	}
-	if rest, ok := strings.CutPrefix(name, dimensionsPrefix); ok && rest != "" && f.Topic == schemas.Usage {
+	if rest, ok := strings.CutPrefix(name, dimensionsPrefix); ok && rest != "" && topic == schemas.Usage {
 		return dimensionReader(rest), true
 	}
 	if rest, ok := strings.CutPrefix(name, dataPrefix); ok && rest != "" {
 		return dataReader(strings.Split(rest, ".")), true
 	}
-	field := slices.Index(schemas.FieldNames[:], name)
-	if field < 0 || schemas.Field(field) == schemas.Region || !schemas.TopicFields[f.Topic].Has(schemas.Field(field)) {
+	field := schemas.Field(slices.Index(schemas.FieldNames[:], name))
+	if field >= schemas.Region || !schemas.TopicFields[topic].Has(field) {
 		return nameReader{}, false
 	}
 	return codeReader(name, func(r *archive.Rows) []archive.Code { return r.Strings[field] }), true
@@ -161,16 +154,12 @@ func jsonText(data []byte, path []string) string {
 		}
 		data = object[name]
 	}
-	return scalarText(data)
-}
-
-func scalarText(value json.RawMessage) string {
-	if len(value) == 0 || string(value) == "null" {
+	if len(data) == 0 || string(data) == "null" {
 		return ""
 	}
 	var text string
-	if value[0] == '"' && json.Unmarshal(value, &text) == nil {
+	if data[0] == '"' && json.Unmarshal(data, &text) == nil {
 		return text
 	}
-	return string(value)
+	return string(data)
 }

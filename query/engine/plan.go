@@ -11,6 +11,9 @@ import (
 type plan struct {
 	rollups []piece // whole hours
 	archive []span  // in order, apart from each other
+	// byMetadata are spans that rollups answer, but for series whose metadata a
+	// filter asks for.
+	byMetadata []span
 }
 
 // piece is a range of whole hours within one window.
@@ -70,13 +73,30 @@ func (p *plan) whole(from, to schemas.Hour, place place) {
 	}
 }
 
-func (p *plan) scan(from, to int64) {
+func (p *plan) scan(from, to int64) { p.archive = appendSpan(p.archive, from, to) }
+
+// appendSpan adds a span behind others, and joins neighbours.
+func appendSpan(spans []span, from, to int64) []span {
 	if from >= to {
-		return
+		return spans
 	}
-	if n := len(p.archive); n > 0 && p.archive[n-1].end == from {
-		p.archive[n-1].end = to
-		return
+	if n := len(spans); n > 0 && spans[n-1].end == from {
+		spans[n-1].end = to
+		return spans
 	}
-	p.archive = append(p.archive, span{from, to})
+	return append(spans, span{from, to})
+}
+
+// find is the index of the span that has the instant; last is a guess.
+func find(spans []span, last int, t int64) (int, bool) {
+	if last < len(spans) && t >= spans[last].start && t < spans[last].end {
+		return last, true
+	}
+	i, _ := slices.BinarySearchFunc(spans, t, func(s span, t int64) int {
+		if s.end <= t {
+			return -1
+		}
+		return 1
+	})
+	return i, i < len(spans) && spans[i].start <= t
 }

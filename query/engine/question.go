@@ -42,7 +42,7 @@ type Question struct {
 	// GroupBy has Account and the names that Known accepts.
 	GroupBy []string
 	Window  Window
-	// Distinct is a name whose different values are counted; "": none.
+	// Distinct is a name whose different values are counted, "" not among them.
 	Distinct string
 	// MaxGroups bounds the answer; 0: the engine's limit.
 	MaxGroups int
@@ -66,10 +66,10 @@ type Group struct {
 // its rollups, or what the archive alone knows: a column, "dimensions.X" or
 // "data.X" (a path of names).
 func Known(f *schemas.Family, name string) bool {
-	if name == Account || f.Dim(name) >= 0 {
+	if inRollups(f, name) {
 		return true
 	}
-	_, ok := archiveName(f, name)
+	_, ok := (&source{family: f}).name(name, true)
 	return ok
 }
 
@@ -98,7 +98,7 @@ func (q *Question) fromArchive() bool {
 	if q.Window.Size == Minute || q.Need&(Quantiles|Latest) != 0 || q.Distinct != "" {
 		return true
 	}
-	unknown := func(name string) bool { return name != Account && !inRollups(q.Family, name) }
+	unknown := func(name string) bool { return !inRollups(q.Family, name) }
 	if slices.ContainsFunc(q.GroupBy, unknown) {
 		return true
 	}

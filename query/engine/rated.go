@@ -9,98 +9,123 @@ import (
 	"tallybook/schemas"
 )
 
-// The family of rated.usage events has the dimensions metric, unit, groupby (a
-// JSON object of the attributes that a data frame's point is grouped by) and
-// metadata (a JSON array of its metadata's keys, whose values the archive
-// has). A name of Attribute + X asks for attribute X: of groupby, and, in a
-// filter of events that do not group by X, of metadata.
-const (
-	ratedFamily = "rated"
-	Attribute   = "attribute."
-)
+// Attribute begins the names of a data frame point's attributes, in questions
+// about FamilyRated: Attribute + "flavor" is what the point is grouped by under
+// that name, and in Filters, where it is not grouped by it, its metadata of that
+// name. The rollups have of metadata the names alone, so that such a filter
+// needs the archive, for the series that have the name.
+const Attribute = "attribute."
 
 // inRollups says whether the rollups of a family can tell the name.
 func inRollups(f *schemas.Family, name string) bool {
-	return f.Dim(name) >= 0 || f.Name == ratedFamily && strings.HasPrefix(name, Attribute)
-}
-
-// seriesValue is the value of a name in a series; fromArchive: its events may
-// differ in it, and only the archive knows how.
-func seriesValue(f *schemas.Family, s *seriesView, name string, filter bool) (value string, fromArchive bool) {
-	if name == Account {
-		return s.account, false
+	if f == schemas.FamilyRated {
+		return name == Account || name == "metric" || name == "unit" || strings.HasPrefix(name, Attribute)
 	}
-	if i := f.Dim(name); i >= 0 {
-		if i < len(s.dims) {
-			return s.dims[i], false
-		}
-		return "", false // the family got the dimension after the series was made
-	}
-	attribute, ok := strings.CutPrefix(name, Attribute)
-	if !ok {
-		return "", true
-	}
-	if value, ok := s.attributes(f)[attribute]; ok {
-		return scalarText(value), false
-	}
-	return "", filter && slices.Contains(s.metadata(f), attribute)
+	return name == Account || f.Dim(name) >= 0
 }
 
 // seriesView is a series as names are read from it.
 type seriesView struct {
+	family  *schemas.Family
 	account string
 	dims    []string
-	parsed  map[string]json.RawMessage
+	parsed  map[string]string
 }
 
-func (s *seriesView) dim(f *schemas.Family, name string) string {
-	if i := f.Dim(name); i >= 0 && i < len(s.dims) {
+// value is that of a name which inRollups knows.
+func (s *seriesView) value(name string) string {
+	if name == Account {
+		return s.account
+	}
+	if attribute, ok := strings.CutPrefix(name, Attribute); ok && s.family == schemas.FamilyRated {
+		return s.attributes()[attribute]
+	}
+	if i := s.family.Dim(name); i < len(s.dims) {
 		return s.dims[i]
 	}
-	return ""
+	return "" // the family got the dimension after the series was made
 }
 
-func (s *seriesView) attributes(f *schemas.Family) map[string]json.RawMessage {
+// byMetadata says that a filter by this name divides the series' events.
+func (s *seriesView) byMetadata(name string) bool {
+	attribute, ok := strings.CutPrefix(name, Attribute)
+	if !ok || s.family != schemas.FamilyRated {
+		return false
+	}
+	if _, grouped := s.attributes()[attribute]; grouped {
+		return false
+	}
+	var names []string
+	// What is no list has no names.
+	_ = json.Unmarshal([]byte(s.value("metadata")), &names)
+	return slices.Contains(names, attribute)
+}
+
+func (s *seriesView) attributes() map[string]string {
 	if s.parsed == nil {
-		s.parsed = map[string]json.RawMessage{}
+		s.parsed = map[string]string{}
 		// What is no object has no attributes.
-		_ = json.Unmarshal([]byte(s.dim(f, "groupby")), &s.parsed)
+		_ = json.Unmarshal([]byte(s.value("groupby")), &s.parsed)
 	}
 	return s.parsed
 }
 
-func (s *seriesView) metadata(f *schemas.Family) (keys []string) {
-	_ = json.Unmarshal([]byte(s.dim(f, "metadata")), &keys) // as above
-	return keys
+// ratedPoint is the part of a rated.usage event's data that names are read from.
+type ratedPoint struct {
+	Metric, Unit      string
+	Groupby, Metadata map[string]string
 }
 
-// ratedName reads names of rated.usage events from their data.
-func ratedName(name string) (nameReader, bool) {
-	path := []string{name}
-	switch name {
-	case "metric", "unit":
+// ratedReader decodes a row's point once for all names.
+type ratedReader struct {
+	rows  *archive.Rows
+	row   int
+	point ratedPoint
+}
+
+func (d *ratedReader) at(r *archive.Rows, i int) *ratedPoint {
+	if d.rows != r || d.row != i {
+		d.rows, d.row, d.point = r, i, ratedPoint{}
+		if i < len(r.Data.Ends) {
+			_ = json.Unmarshal(r.Data.At(i), &d.point) // it was held against the rules when it came
+		}
+	}
+	return &d.point
+}
+
+// name reads a name of FamilyRated; filter: metadata too.
+func (d *ratedReader) name(name string, filter bool) (nameReader, bool) {
+	var of func(p *ratedPoint) string
+	attribute, isAttribute := strings.CutPrefix(name, Attribute)
+	switch {
+	case name == "metric":
+		of = func(p *ratedPoint) string { return p.Metric }
+	case name == "unit":
+		of = func(p *ratedPoint) string { return p.Unit }
+	case isAttribute:
+		of = func(p *ratedPoint) string {
+			value, grouped := p.Groupby[attribute]
+			if !grouped && filter {
+				value = p.Metadata[attribute]
+			}
+			return value
+		}
 	default:
-		attribute, ok := strings.CutPrefix(name, Attribute)
-		if !ok {
-			return nameReader{}, false
-		}
-		text := func(r *archive.Rows, i int) string {
-			if i >= len(r.Data.Ends) {
-				return ""
-			}
-			data := r.Data.At(i)
-			if value := jsonText(data, []string{"groupby", attribute}); value != "" {
-				return value
-			}
-			return jsonText(data, []string{"metadata", attribute})
-		}
-		return nameReader{columns: []string{"data"}, key: interned(text), text: text}, true
+		return nameReader{}, false
 	}
-	text := func(r *archive.Rows, i int) string {
-		if i >= len(r.Data.Ends) {
-			return ""
-		}
-		return jsonText(r.Data.At(i), path)
-	}
+	text := func(r *archive.Rows, i int) string { return of(d.at(r, i)) }
 	return nameReader{columns: []string{"data"}, key: interned(text), text: text}, true
+}
+
+// byMetadata says of a row what seriesView.byMetadata says of its series.
+func (d *ratedReader) byMetadata(r *archive.Rows, i int, filters map[string][]string) bool {
+	p := d.at(r, i)
+	for name := range filters {
+		attribute, ok := strings.CutPrefix(name, Attribute)
+		_, grouped := p.Groupby[attribute]
+		if _, has := p.Metadata[attribute]; ok && !grouped && has {
+			return true
+		}
+	}
+	return false
 }

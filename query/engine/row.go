@@ -1,8 +1,6 @@
 package engine
 
 import (
-	"math"
-
 	"tallybook/archive"
 	"tallybook/schemas"
 )
@@ -14,7 +12,7 @@ func (f *fileFold) row(r *archive.Rows, i int, names int32) error {
 		return err
 	}
 	var m schemas.Measures
-	if err := f.measure(r, i, &m); err != nil {
+	if err := f.source.measure(r, i, &m); err != nil {
 		return err
 	}
 	sign := int64(1)
@@ -58,31 +56,6 @@ func (f *fileFold) cell(at int64, names int32) (int32, error) {
 	n, err := f.table.cell(&f.lastAt, names)
 	f.cellOf = n
 	return n, err
-}
-
-// measure is what one event adds, before its sign.
-func (f *fileFold) measure(r *archive.Rows, i int, m *schemas.Measures) (err error) {
-	m.Count = 1
-	if f.q.Family == schemas.FamilyInternalError && i < len(r.Records) {
-		m.Count = r.Records[i]
-	}
-	if i < len(r.LatencyMS) && !math.IsNaN(r.LatencyMS[i]) {
-		m.ValueCount = 1
-		if m.ValueSum, err = schemas.DecimalOf(r.LatencyMS[i]); err != nil {
-			return err
-		}
-		m.ValueMin, m.ValueMax = m.ValueSum, m.ValueSum
-	}
-	if i < len(r.Quantity) && r.Quantity[i] != archive.NullDecimal {
-		m.Quantity = r.Quantity[i]
-	}
-	if i < len(r.Amount) && r.Amount[i] != archive.NullDecimal {
-		m.Amount = r.Amount[i]
-	}
-	if i < len(r.Bytes) && r.Bytes[i] != archive.NullInt64 {
-		m.Bytes = r.Bytes[i]
-	}
-	return nil
 }
 
 func negative(m *schemas.Measures) *schemas.Measures {

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"io/fs"
 	"slices"
-	"strings"
 	"sync"
 
 	"golang.org/x/sync/errgroup"
@@ -20,7 +19,7 @@ import (
 // scan folds the archive's part of a question. Files are decoded side by side
 // and folded one at a time.
 func (e *Engine) scan(ctx context.Context, p *part) error {
-	files := p.wantedFiles()
+	files := p.files
 	if len(files) == 0 {
 		return nil
 	}
@@ -56,13 +55,6 @@ func (e *Engine) scan(ctx context.Context, p *part) error {
 	return e.scanAll(ctx, s, files)
 }
 
-// wantedFiles are those whose events may lie in the archive's part.
-func (p *part) wantedFiles() []store.ArchiveFile {
-	return slices.DeleteFunc(slices.Clone(p.files), func(f store.ArchiveFile) bool {
-		return !slices.ContainsFunc(p.plan.archive, func(s span) bool { return f.MinTime < s.end && f.MaxTime >= s.start })
-	})
-}
-
 func (e *Engine) scanAll(ctx context.Context, s *scanner, files []store.ArchiveFile) error {
 	g, ctx := errgroup.WithContext(ctx)
 	g.SetLimit(e.cfg.ScanWorkers)
@@ -81,7 +73,7 @@ func (e *Engine) scanFile(ctx context.Context, s *scanner, f *store.ArchiveFile)
 	var err error
 	for _, name := range []string{f.Name, f.Staged, f.Name} {
 		fold := s.file()
-		err = e.cfg.Archive.Read(ctx, name, fold.columns, func(r *archive.Rows) error {
+		err = e.cfg.Archive.Scan(ctx, name, s.query(f, fold.columns), func(r *archive.Rows) error {
 			s.mu.Lock()
 			defer s.mu.Unlock()
 			return fold.rows(r)
@@ -114,69 +106,84 @@ type taken struct {
 	value schemas.Decimal
 }
 
+// query asks a file for what may be wanted of it.
+func (s *scanner) query(f *store.ArchiveFile, columns []string) archive.ScanQuery {
+	q := archive.ScanQuery{Columns: columns, From: f.MaxTime + 1, To: f.MinTime, Accounts: s.q.Accounts}
+	for _, spans := range [][]span{s.plan.archive, s.plan.byMetadata} {
+		for _, x := range spans {
+			if x.start <= f.MaxTime && x.end > f.MinTime {
+				q.From, q.To = min(q.From, x.start), max(q.To, x.end)
+			}
+		}
+	}
+	return q
+}
+
 // fileFold folds one file.
 type fileFold struct {
 	*scanner
+	source  source
 	columns []string
-	tuple   []nameReader // account, type, then names of filters and groups
-	groups  map[string]int32
-	key     []byte
-	last    []byte
-	lastTo  int32
-	lastAt  place
-	cellOf  int32
-	spanAt  int
-	begun   bool
+	kind    nameReader
+	groupBy []nameReader // in the question's order
+	filters []fileFilter
 	text    *nameReader // of Distinct
+	begun   bool
+
+	groups map[string]int32 // by the keys of a row's names
+	key    []byte
+	last   []byte // the key of the row before, and what came of it
+	lastTo int32
+	lastAt place
+	cellOf int32 // -1: not known
+	spanAt [2]int
+}
+
+type fileFilter struct {
+	nameReader
+	allowed []string
 }
 
 func (s *scanner) file() *fileFold {
-	f := &fileFold{scanner: s, groups: map[string]int32{}, lastTo: notWanted, cellOf: -1}
-	add := func(r nameReader) {
-		f.tuple = append(f.tuple, r)
+	f := &fileFold{scanner: s, source: source{family: s.q.Family}, groups: map[string]int32{}, lastTo: notWanted, cellOf: -1}
+	read := func(name string, filter bool) nameReader {
+		r, _ := f.source.name(name, filter) // Known has said that it is there
 		f.columns = append(f.columns, r.columns...)
+		return r
 	}
-	for _, name := range append([]string{"type", Account}, s.q.tupleNames()...) {
-		r, _ := readerOf(s.q.Family, name)
-		add(r)
+	f.kind = codeReader("type", func(r *archive.Rows) []archive.Code { return r.Type })
+	for _, name := range s.q.GroupBy {
+		f.groupBy = append(f.groupBy, read(name, false))
+	}
+	for name, allowed := range s.q.Filters {
+		f.filters = append(f.filters, fileFilter{read(name, true), allowed})
 	}
 	if s.q.Distinct != "" {
-		r, _ := readerOf(s.q.Family, s.q.Distinct)
+		r := read(s.q.Distinct, false)
 		f.text = &r
-		f.columns = append(f.columns, r.columns...)
 	}
-	f.columns = append(append(f.columns, "time", "sign"), measureColumns(s.q)...)
+	f.columns = append(append(f.columns, "type", "time", "sign"), f.source.columns(s.q.Need)...)
 	if s.q.Need&Latest != 0 {
-		f.columns = append(f.columns, "topic_offset", "row", "log_time")
+		f.columns = append(f.columns, "topic_partition", "topic_offset", "row", "log_time")
+	}
+	if len(s.plan.byMetadata) > 0 {
+		f.columns = append(f.columns, "data")
 	}
 	slices.Sort(f.columns)
 	f.columns = slices.Compact(f.columns)
 	return f
 }
 
-// readerOf adds the type to the names of a family.
-func readerOf(f *schemas.Family, name string) (nameReader, bool) {
-	if name == "type" && f.Name == ratedFamily {
-		return codeReader("type", func(r *archive.Rows) []archive.Code { return r.Type }), true
-	}
-	return archiveName(f, name)
-}
-
-func (q *Question) tupleNames() []string {
-	names := slices.Clone(q.GroupBy)
-	for name := range q.Filters {
-		names = append(names, name)
-	}
-	slices.Sort(names)
-	return slices.Compact(names)
-}
-
 func (f *fileFold) rows(r *archive.Rows) error {
 	f.begun = true
+	f.source.rated.rows = nil // the same Rows have other rows now
 	for i := range r.Time {
-		at := r.Time[i]
-		if !f.covers(at) {
-			continue
+		var whole, split bool
+		if f.spanAt[0], whole = find(f.plan.archive, f.spanAt[0], r.Time[i]); !whole {
+			f.spanAt[1], split = find(f.plan.byMetadata, f.spanAt[1], r.Time[i])
+			if !split || !f.counts(r, i) || !f.source.rated.byMetadata(r, i, f.q.Filters) {
+				continue
+			}
 		}
 		names := f.group(r, i)
 		if names < 0 {
@@ -189,31 +196,17 @@ func (f *fileFold) rows(r *archive.Rows) error {
 	return nil
 }
 
-// covers says whether the instant is in the archive's part.
-func (f *fileFold) covers(t int64) bool {
-	spans := f.plan.archive
-	if s := spans[f.spanAt]; t >= s.start && t < s.end {
-		return true
-	}
-	i, _ := slices.BinarySearchFunc(spans, t, func(s span, t int64) int {
-		if s.end <= t {
-			return -1
-		}
-		return 1
-	})
-	if i < len(spans) && spans[i].start <= t {
-		f.spanAt = i
-		return true
-	}
-	return false
-}
+func (f *fileFold) counts(r *archive.Rows, i int) bool { return f.source.counts(f.kind.text(r, i)) }
 
 // group is the number of a row's names; rows mostly repeat what the row before
 // them had.
 func (f *fileFold) group(r *archive.Rows, i int) int32 {
-	f.key = f.key[:0]
-	for k := range f.tuple {
-		f.key = binary.LittleEndian.AppendUint32(f.key, f.tuple[k].key(r, i))
+	f.key = binary.LittleEndian.AppendUint32(f.key[:0], f.kind.key(r, i))
+	for k := range f.groupBy {
+		f.key = binary.LittleEndian.AppendUint32(f.key, f.groupBy[k].key(r, i))
+	}
+	for k := range f.filters {
+		f.key = binary.LittleEndian.AppendUint32(f.key, f.filters[k].key(r, i))
 	}
 	if len(f.last) > 0 && string(f.key) == string(f.last) {
 		return f.lastTo
@@ -228,62 +221,17 @@ func (f *fileFold) group(r *archive.Rows, i int) int32 {
 }
 
 func (f *fileFold) names(r *archive.Rows, i int) int32 {
-	q := f.q
-	if !ofFamily(q.Family, f.tuple[0].text(r, i)) {
+	if !f.counts(r, i) {
 		return notWanted
 	}
-	if account := f.tuple[1].text(r, i); q.Accounts != nil && !slices.Contains(q.Accounts, account) {
-		return notWanted
-	}
-	value := func(name string) string {
-		reader, _ := archiveName(q.Family, name)
-		return reader.text(r, i)
-	}
-	for name, allowed := range q.Filters {
-		if !slices.Contains(allowed, value(name)) {
+	for k := range f.filters {
+		if !slices.Contains(f.filters[k].allowed, f.filters[k].text(r, i)) {
 			return notWanted
 		}
 	}
 	f.part.names = f.part.names[:0]
-	for _, name := range q.GroupBy {
-		f.part.names = append(f.part.names, value(name))
+	for k := range f.groupBy {
+		f.part.names = append(f.part.names, f.groupBy[k].text(r, i))
 	}
 	return f.table.group(f.part.names)
-}
-
-// ofFamily says whether events of the type are measured by the family.
-func ofFamily(f *schemas.Family, kind string) bool {
-	switch {
-	case f == schemas.FamilyRequest:
-		return kind == schemas.TypeRequest
-	case f == schemas.FamilyError:
-		return kind == schemas.TypeAPIError
-	case f == schemas.FamilyInternalError:
-		return kind == schemas.TypeInternalError
-	case f == schemas.FamilyEmail:
-		return strings.HasPrefix(kind, schemas.EmailPrefix)
-	case f.Name == ratedFamily:
-		return kind == schemas.TypeRatedUsage
-	}
-	return false
-}
-
-func measureColumns(q *Question) (columns []string) {
-	usage := q.Family.Topic == schemas.Usage
-	if q.Need&(Values|Extremes|Quantiles|Latest) != 0 && q.Family.Topic != schemas.Emails {
-		columns = append(columns, "latency_ms")
-	}
-	if q.Need&Quantity != 0 && usage {
-		columns = append(columns, "quantity")
-	}
-	if q.Need&Bytes != 0 && usage {
-		columns = append(columns, "bytes")
-	}
-	if q.Need&Amount != 0 && usage {
-		columns = append(columns, "amount")
-	}
-	if q.Family == schemas.FamilyInternalError {
-		columns = append(columns, "records")
-	}
-	return columns
 }

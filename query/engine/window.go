@@ -82,13 +82,8 @@ func (w *windows) of(t int64) span {
 		w.last = w.clock(t, hour)
 		return w.last
 	}
-	i, _ := slices.BinarySearchFunc(w.days, t, func(s span, t int64) int {
-		if s.end <= t {
-			return -1
-		}
-		return 1
-	})
-	if i < len(w.days) && w.days[i].start <= t {
+	i, ok := find(w.days, 0, t)
+	if ok {
 		w.last = w.days[i]
 		return w.last
 	}
