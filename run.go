@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
 	"net"
 	"net/http"
@@ -165,7 +166,7 @@ func (p *parts) serve(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if err := p.mount(collect.Endpoints(), answers.Endpoints()); err != nil {
+	if err := p.mount([]fs.FS{collector.OpenAPI, query.OpenAPI}, collect.Endpoints(), answers.Endpoints()); err != nil {
 		return err
 	}
 	schedule, err := p.jobs()
@@ -189,10 +190,20 @@ func (p *parts) serve(ctx context.Context) error {
 	return g.Wait()
 }
 
-// mount puts every endpoint behind the guard.
-func (p *parts) mount(endpoints ...[]api.Endpoint) error {
+// mount puts every endpoint behind the guard, and the document of them all with them.
+func (p *parts) mount(fragments []fs.FS, endpoints ...[]api.Endpoint) error {
+	var document []byte
+	all := slices.Concat(append(endpoints, query.Docs(func() []byte { return document }))...)
+	doc, _, err := api.Document(all, fragments...)
+	if err != nil {
+		return fmt.Errorf("OpenAPI document: %w", err)
+	}
+	doc.Info.Version = version
+	if document, err = doc.MarshalJSON(); err != nil {
+		return fmt.Errorf("OpenAPI document: %w", err)
+	}
 	guard := &api.Guard{Store: p.store, NoAuth: p.cfg.NoAuth, Rate: p.cfg.RateLimit}
-	return api.Mount(p.router, api.Options{Guard: guard, Registry: p.registry, Log: p.log}, slices.Concat(endpoints...))
+	return api.Mount(p.router, api.Options{Guard: guard, Registry: p.registry, Log: p.log}, all)
 }
 
 // firstKey prints the administrator's key of a new installation, this once: not
@@ -341,7 +352,7 @@ func runQuery(ctx context.Context, c *config) error {
 	if err := p.firstKey(ctx); err != nil {
 		return err
 	}
-	if err := p.mount(answers.Endpoints()); err != nil {
+	if err := p.mount([]fs.FS{query.OpenAPI}, answers.Endpoints()); err != nil {
 		return err
 	}
 	p.log.Info("tallybook answers", "http", "http://"+p.listener.Addr().String())

@@ -3,6 +3,8 @@ package api
 import (
 	"net/http"
 	"time"
+
+	"tallybook/store"
 )
 
 // Access says which callers an endpoint answers.
@@ -50,5 +52,8 @@ type Endpoint struct {
 	Scope   Scope
 	Form    ErrorForm
 	Timeout time.Duration // 0: Options.Timeout; negative: none but the server's own
+	// Unknown, where it is set, hears of each key that nobody has, before that
+	// is answered 401; with it, an unknown key is a 401 under Guard.NoAuth too.
+	Unknown func(r *http.Request, hash store.KeyHash)
 	Handle  Handler
 }

@@ -98,35 +98,52 @@ func failureOf(err error) (f *Failure, known bool) {
 	return &Failure{Status: http.StatusInternalServerError, Detail: "internal error; the server's log has it"}, false
 }
 
-// ErrorForm writes a failure in the shape of one API.
-type ErrorForm func(w http.ResponseWriter, f *Failure)
+// ErrorForm is the shape in which one API tells of failures.
+type ErrorForm int
 
-// ProblemForm is RFC 9457, for the meters API.
-func ProblemForm(w http.ResponseWriter, f *Failure) {
-	writeFailure(w, f, "application/problem+json", struct {
-		Type   string  `json:"type"`
-		Title  string  `json:"title"`
-		Status int     `json:"status"`
-		Detail string  `json:"detail"`
-		Field  string  `json:"field,omitempty"`
-		Fields []Field `json:"fields,omitempty"`
-	}{"about:blank", http.StatusText(f.Status), f.Status, f.Detail, f.Field, f.Fields})
+const (
+	// PlainForm is {"error", "field"}.
+	PlainForm ErrorForm = iota
+	// MessageForm is {"message"}, Mailgun's and CloudKitty's.
+	MessageForm
+	// ProblemForm is RFC 9457, for the meters API.
+	ProblemForm
+)
+
+// schema is the form's name in the OpenAPI document, and its content type.
+func (form ErrorForm) schema() (name, contentType string) {
+	switch form {
+	case MessageForm:
+		return "Message", "application/json"
+	case ProblemForm:
+		return "Problem", "application/problem+json"
+	}
+	return "Error", "application/json"
 }
 
-// MessageForm is Mailgun's and CloudKitty's.
-func MessageForm(w http.ResponseWriter, f *Failure) {
-	writeFailure(w, f, "application/json", struct {
-		Message string `json:"message"`
-	}{f.Detail})
-}
-
-// PlainForm is that of the other APIs.
-func PlainForm(w http.ResponseWriter, f *Failure) {
-	writeFailure(w, f, "application/json", struct {
-		Error  string  `json:"error"`
-		Field  string  `json:"field,omitempty"`
-		Fields []Field `json:"fields,omitempty"`
-	}{f.Detail, f.Field, f.Fields})
+func (form ErrorForm) write(w http.ResponseWriter, f *Failure) {
+	_, contentType := form.schema()
+	switch form {
+	case MessageForm:
+		writeFailure(w, f, contentType, struct {
+			Message string `json:"message"`
+		}{f.Detail})
+	case ProblemForm:
+		writeFailure(w, f, contentType, struct {
+			Type   string  `json:"type"`
+			Title  string  `json:"title"`
+			Status int     `json:"status"`
+			Detail string  `json:"detail"`
+			Field  string  `json:"field,omitempty"`
+			Fields []Field `json:"fields,omitempty"`
+		}{"about:blank", http.StatusText(f.Status), f.Status, f.Detail, f.Field, f.Fields})
+	default:
+		writeFailure(w, f, contentType, struct {
+			Error  string  `json:"error"`
+			Field  string  `json:"field,omitempty"`
+			Fields []Field `json:"fields,omitempty"`
+		}{f.Detail, f.Field, f.Fields})
+	}
 }
 
 func writeFailure(w http.ResponseWriter, f *Failure, contentType string, body any) {

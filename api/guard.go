@@ -28,7 +28,7 @@ func (g *Guard) admit(ctx context.Context, r *http.Request, e *Endpoint) (Caller
 	if e.Access == Public || e.Access == Signed {
 		return Caller{}, nil
 	}
-	caller, err := g.identify(ctx, r)
+	caller, err := g.identify(ctx, r, e)
 	if err != nil {
 		return Caller{}, err
 	}
@@ -42,7 +42,7 @@ func (g *Guard) admit(ctx context.Context, r *http.Request, e *Endpoint) (Caller
 }
 
 // identify is who the credential belongs to.
-func (g *Guard) identify(ctx context.Context, r *http.Request) (Caller, error) {
+func (g *Guard) identify(ctx context.Context, r *http.Request, e *Endpoint) (Caller, error) {
 	text, err := credential(r)
 	if err != nil {
 		return Caller{}, err
@@ -50,7 +50,11 @@ func (g *Guard) identify(ctx context.Context, r *http.Request) (Caller, error) {
 	if g.NoAuth {
 		c := Caller{Role: store.RoleAdmin}
 		if text != "" { // it still names the customer
-			if k, err := g.lookUp(ctx, text); err == nil && k.Customer != "" {
+			k, err := g.lookUp(ctx, text)
+			if errors.Is(err, store.ErrNotFound) && e.Unknown != nil {
+				return Caller{}, g.unknown(r, e, text)
+			}
+			if err == nil && k.Customer != "" {
 				c.Customer, c.KeyID, c.Account = k.Customer, k.ID, k.Account
 			}
 		}
@@ -62,7 +66,7 @@ func (g *Guard) identify(ctx context.Context, r *http.Request) (Caller, error) {
 	}
 	k, err := g.lookUp(ctx, text)
 	if errors.Is(err, store.ErrNotFound) {
-		return Caller{}, &Failure{Status: http.StatusUnauthorized, Detail: "the key is unknown or revoked"}
+		return Caller{}, g.unknown(r, e, text)
 	}
 	if err != nil {
 		return Caller{}, err
@@ -76,6 +80,14 @@ func (g *Guard) identify(ctx context.Context, r *http.Request) (Caller, error) {
 		account = ""
 	}
 	return Caller{Role: k.Role, Account: account, KeyID: k.ID, Customer: k.Customer}, nil
+}
+
+// unknown is what a key that nobody has is answered.
+func (g *Guard) unknown(r *http.Request, e *Endpoint, text string) error {
+	if e.Unknown != nil {
+		e.Unknown(r, g.Store.HashKey(text))
+	}
+	return &Failure{Status: http.StatusUnauthorized, Detail: "the key is unknown or revoked"}
 }
 
 // applyAccount is the rule of X-Account-ID.

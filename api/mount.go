@@ -58,8 +58,8 @@ func Mount(r *mux.Router, o Options, endpoints []Endpoint) error {
 	var order []string // fixed paths are registered before patterns by their listing
 	for i := range endpoints {
 		e := &endpoints[i]
-		if e.Form == nil || e.Handle == nil {
-			return fmt.Errorf("endpoint %s %s has no error form or no handler", e.Method, e.Path)
+		if e.Handle == nil {
+			return fmt.Errorf("endpoint %s %s has no handler", e.Method, e.Path)
 		}
 		for _, path := range append([]string{e.Path}, e.Also...) {
 			if paths[path] == nil {
@@ -78,7 +78,7 @@ func Mount(r *mux.Router, o Options, endpoints []Endpoint) error {
 		r.Handle(path, m.path(path, paths[path]))
 	}
 	r.NotFoundHandler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		PlainForm(w, &Failure{Status: http.StatusNotFound, Detail: "there is nothing at this path; /docs/ lists what there is"})
+		PlainForm.write(w, &Failure{Status: http.StatusNotFound, Detail: "there is nothing at this path; /docs/ lists what there is"})
 	})
 	return nil
 }
@@ -113,7 +113,7 @@ func (m *mounted) path(path string, methods map[string]*Endpoint) http.Handler {
 		}()
 		if e == nil {
 			out.Header().Set("Allow", strings.Join(allow, ", "))
-			form(out, &Failure{Status: http.StatusMethodNotAllowed, Detail: "allowed here: " + strings.Join(allow, ", ")})
+			form.write(out, &Failure{Status: http.StatusMethodNotAllowed, Detail: "allowed here: " + strings.Join(allow, ", ")})
 			return
 		}
 		m.serve(out, r, e, began)
@@ -175,7 +175,7 @@ func (m *mounted) fail(out *answer, r *http.Request, form ErrorForm, err error) 
 	if f.Status == http.StatusUnauthorized {
 		out.Header().Set("WWW-Authenticate", `Bearer realm="tallybook"`)
 	}
-	form(out, f)
+	form.write(out, f)
 }
 
 // answer remembers the status, for metrics and to know whether one was sent.
