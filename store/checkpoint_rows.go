@@ -152,7 +152,7 @@ func insertFiles(ctx context.Context, w *writeTx, c *Checkpoint) error {
 func insertErrors(ctx context.Context, w *writeTx, c *Checkpoint) error {
 	for i := range c.Errors {
 		e := &c.Errors[i]
-		err := w.exec(ctx, `INSERT INTO errors (`+errorColumns+`) VALUES (`+placeholders(15)+`)`,
+		err := w.exec(ctx, `INSERT INTO errors (`+insertErrorColumns+`) VALUES (`+placeholders(20)+`)`,
 			e.ID, e.Time, e.Account, string(e.Reason), e.Field, e.Message, e.Input, e.InputBytes, e.InputSHA256[:],
 			string(e.Origin.Topic), e.Origin.ID, e.Offset, e.LastOffset, e.Records, e.Status)
 		if err != nil {

@@ -70,7 +70,17 @@ type ErrorRow struct {
 	Offset      int64
 	LastOffset  int64 // greater than Offset where Records > 1
 	Records     int64
-	Status      int // 0 open, 1 resolved, 2 resent
+	Status      ErrorStatus
+
+	// What sending it again needs: the record as it was.
+	Key        []byte // nil: it had none
+	Headers    []Header
+	RecordTime int64 // its Kafka timestamp, µs
+	Whole      bool  // Input, Key and Headers are all of it
+
+	Endpoint string // where a refused request came in; "" for a record of somebody's
+	ResendAt int64  // µs; when somebody began to send it again, 0: nobody
+	ResentAt int64  // µs; when that was acknowledged
 }
 
 // Checkpoint is everything that one transaction writes for one partition.

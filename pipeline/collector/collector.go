@@ -16,6 +16,7 @@ import (
 	"tallybook/api"
 	"tallybook/pipeline/broker"
 	"tallybook/schemas"
+	"tallybook/store"
 )
 
 // Config of a collector. Kafka and Partitions are required; zero values of the
@@ -24,6 +25,7 @@ type Config struct {
 	Kafka      *broker.Kafka
 	Partitions map[schemas.Topic]int // as Kafka.EnsureTopics answered
 	Rules      schemas.Rules         // default schemas.DefaultRules()
+	Store      *store.Store          // the catalog; nil: endpoints that need it are left out
 
 	// Behind reports that what is in the log cannot be worked off: the embedded
 	// broker is full, or the workers are far behind. Requests then get 503.
@@ -82,6 +84,8 @@ type Collector struct {
 	stopped  chan struct{} // closed when Run ends
 	metrics  *metrics
 	decoders sync.Pool // of *decoder
+	catalog  catalogCache
+	unknown  unknownKeys
 }
 
 // New checks the configuration and starts nothing.
@@ -92,6 +96,7 @@ func New(cfg Config) (*Collector, error) {
 	c := &Collector{cfg: cfg, stopped: make(chan struct{}),
 		lanes: map[schemas.Topic][]*lane{}, numbers: map[schemas.Topic][]int{}}
 	c.inFlight.max = cfg.MaxInFlight
+	c.catalog.store, c.unknown.collector = cfg.Store, c
 	c.decoders.New = func() any { return new(decoder) }
 	var err error
 	if c.metrics, err = newMetrics(cfg.Metrics, &c.inFlight); err != nil {
@@ -116,6 +121,9 @@ func (c *Collector) Run(ctx context.Context) error {
 		for _, l := range lanes {
 			running.Go(func() { p.run(ctx, l) })
 		}
+	}
+	if c.cfg.Store != nil {
+		running.Go(func() { c.unknown.run(ctx) })
 	}
 	running.Wait()
 	return nil

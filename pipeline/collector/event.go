@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/go-json-experiment/json/jsontext"
+	"github.com/segmentio/kafka-go"
 
 	"tallybook/api"
 	"tallybook/schemas"
@@ -19,6 +20,7 @@ type event struct {
 	topic    schemas.Topic
 	key      []byte
 	value    []byte
+	headers  []kafka.Header // few and short
 	rejected *schemas.Rejection
 	lost     bool // not acknowledged
 }

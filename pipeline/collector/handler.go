@@ -1,6 +1,7 @@
 package collector
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"net/http"
@@ -60,7 +61,7 @@ func (c *Collector) collect(w http.ResponseWriter, r *http.Request, l *load, all
 
 // store produces the events that were not rejected and waits until all of them
 // are acknowledged or given up; what is not acknowledged is marked lost.
-func (c *Collector) store(r *http.Request, l *load, in *intake) (durable, lost int) {
+func (c *Collector) store(ctx context.Context, l *load, in *intake) (durable, lost int) {
 	groups := c.groups(in)
 	done := make(chan *group, len(groups))
 	deadline := time.Now().Add(c.cfg.ProduceTimeout)
@@ -87,7 +88,7 @@ wait:
 			break wait
 		case <-c.stopped:
 			break wait
-		case <-r.Context().Done():
+		case <-ctx.Done():
 			break wait
 		}
 	}
@@ -114,7 +115,7 @@ func (c *Collector) groups(in *intake) []*group {
 			current[lane] = g
 			groups = append(groups, g)
 		}
-		g.records = append(g.records, record{key: e.key, value: e.value, event: i, time: in.received})
+		g.records = append(g.records, record{key: e.key, value: e.value, headers: e.headers, event: i, time: in.received})
 		g.bytes += size
 	}
 	return groups
@@ -131,7 +132,7 @@ func (c *Collector) results(w http.ResponseWriter, r *http.Request) error {
 	if p != nil {
 		return refused(w, p)
 	}
-	durable, lost := c.store(r, l, in)
+	durable, lost := c.store(r.Context(), l, in)
 	if lost > 0 && durable == 0 {
 		return unavailable(2*time.Second, again)
 	}
@@ -210,7 +211,7 @@ func (c *Collector) storeAll(w http.ResponseWriter, r *http.Request, l *load) *a
 			return p
 		}
 	}
-	if _, lost := c.store(r, l, in); lost > 0 {
+	if _, lost := c.store(r.Context(), l, in); lost > 0 {
 		return unavailable(2*time.Second, again)
 	}
 	return nil

@@ -44,6 +44,7 @@ func (l *load) drop() {
 // record is one event on its way.
 type record struct {
 	key, value []byte
+	headers    []kafka.Header
 	event      int       // its place in the request
 	time       time.Time // of receipt
 }
@@ -235,6 +236,6 @@ func (r *batchReader) ReadRecord() (*kafka.Record, error) {
 	}
 	from := &r.groups[0].records[r.next]
 	r.next++
-	r.record = kafka.Record{Time: from.time, Key: kafka.NewBytes(from.key), Value: kafka.NewBytes(from.value)}
+	r.record = kafka.Record{Time: from.time, Key: kafka.NewBytes(from.key), Value: kafka.NewBytes(from.value), Headers: from.headers}
 	return &r.record, nil
 }

@@ -268,6 +268,9 @@ func (p *partition) judge(rec *record, received int64) (account []byte, why *sch
 		bad = p.decoder.Decode(p.Topic, rec.value, ev)
 	}
 	account, noAccount := schemas.Account(ev, rec.key)
+	if refusal, ok := schemas.ParseRefusal(header(rec, schemas.RefusalHeader)); ok {
+		return rec.key, &schemas.Rejection{Reason: refusal.Reason, Field: refusal.Field, Message: refusal.Message}
+	}
 	switch {
 	case why != nil:
 		return account, why

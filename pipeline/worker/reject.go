@@ -1,6 +1,7 @@
 package worker
 
 import (
+	"bytes"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
@@ -65,6 +66,7 @@ func (l *errorLog) add(rec *record, account []byte, why *schemas.Rejection, now,
 			l.rows[i].Records++
 			l.rows[i].LastOffset = rec.offset
 			l.rows[i].Time = clock
+			l.rows[i].Whole = false
 			return
 		}
 		l.shared[k] = len(l.rows)
@@ -86,6 +88,32 @@ func (l *errorLog) row(rec *record, account string, why *schemas.Rejection, cloc
 		Input: append([]byte(nil), input...), InputBytes: int64(len(rec.value)), InputSHA256: sha256.Sum256(rec.value),
 		Origin: l.tp, Offset: rec.offset, LastOffset: rec.offset, Records: 1,
 	}
+	keepRecord(&row, rec)
+	return row
+}
+
+// maxErrorHeaders bounds what is kept of a refused record's key and headers.
+const maxErrorHeaders = 16 << 10
+
+// keepRecord keeps what sending the record again needs, or that it cannot be.
+func keepRecord(row *store.ErrorRow, rec *record) {
+	row.RecordTime = rec.time
+	if refusal, ok := schemas.ParseRefusal(header(rec, schemas.RefusalHeader)); ok {
+		row.Endpoint = refusal.Endpoint
+		return
+	}
+	size := len(rec.key)
+	for _, h := range rec.headers {
+		size += len(h.Key) + len(h.Value)
+	}
+	if size > maxErrorHeaders || len(row.Input) < len(rec.value) {
+		return
+	}
+	row.Whole = true
+	row.Key = bytes.Clone(rec.key)
+	for _, h := range rec.headers {
+		row.Headers = append(row.Headers, store.Header{Name: strings.ToValidUTF8(h.Key, "�"), Value: bytes.Clone(h.Value)})
+	}
 }
 
 // storable: PostgreSQL's text holds no NUL, and nothing holds broken UTF-8.
@@ -99,6 +127,7 @@ type errorDetail struct {
 	InputBytes  int64  `json:"input_bytes"`
 	InputSHA256 string `json:"input_sha256"`
 	InputBase64 []byte `json:"input_base64,omitempty"` // input that is no UTF-8 text
+	Endpoint    string `json:"endpoint,omitempty"`     // where a refused request came in
 	LastOffset  int64  `json:"last_offset,omitempty"`  // where the row stands for several records
 }
 
@@ -125,7 +154,7 @@ func (l *errorLog) archiveRows() *archive.Rows {
 		r.LatencyMS = append(r.LatencyMS, latencyValue(&schemas.Event{}))
 		r.Reason = append(r.Reason, text(string(e.Reason)))
 		r.Message = append(r.Message, text(e.Message))
-		detail := errorDetail{Field: e.Field, InputBytes: e.InputBytes, InputSHA256: hex.EncodeToString(e.InputSHA256[:])}
+		detail := errorDetail{Field: e.Field, InputBytes: e.InputBytes, InputSHA256: hex.EncodeToString(e.InputSHA256[:]), Endpoint: e.Endpoint}
 		if storable(string(e.Input)) {
 			r.Input.Append(e.Input)
 		} else {
