@@ -90,6 +90,9 @@ func (s *Store) applyOne(ctx context.Context, w *writeTx, c *Checkpoint) (ids []
 	}
 	var already bool
 	err = s.step("checkpoint", func() (err error) {
+		if err := checkMeters(ctx, w, c); err != nil {
+			return err
+		}
 		already, err = movePosition(ctx, w, c)
 		return err
 	})
@@ -103,6 +106,8 @@ func (s *Store) applyOne(ctx context.Context, w *writeTx, c *Checkpoint) (ids []
 	}{
 		{"series", func() (err error) { ids, err = s.insertSeries(ctx, w, c); return err }},
 		{"rollups", func() error { return addRollups(ctx, w, c) }},
+		{"sketches", func() error { return insertSketches(ctx, w, c, liveSketches) }},
+		{"meters", func() error { return insertLive(ctx, w, c.From.Partition, c.Ledger.First, c.Metering.Fresh) }},
 		{"files", func() error { return insertFiles(ctx, w, c) }},
 		{"errors", func() error { return insertErrors(ctx, w, c) }},
 		{"corrections", func() error { return insertCorrections(ctx, w, c) }},
@@ -128,7 +133,7 @@ func (c *Checkpoint) validate() error {
 		return fmt.Errorf("%w: the log clock goes back from %d to %d", errInvalid, c.From.Clock, c.To.Clock)
 	}
 	for i := range c.Series {
-		if schemas.FamilyByName(c.Series[i].Family) == nil {
+		if f := c.Series[i].Family; schemas.FamilyByName(f) == nil && !schemas.IsMeterFamily(f) {
 			return fmt.Errorf("%w: unknown family %q", errInvalid, c.Series[i].Family)
 		}
 	}

@@ -101,7 +101,7 @@ func markDays(ctx context.Context, w *writeTx, c *Checkpoint) error {
 	hours := map[schemas.Hour]bool{}
 	for i := range c.Deltas {
 		d := &c.Deltas[i]
-		seen[topicDay{schemas.FamilyByName(c.Series[d.Series].Family).Topic, d.Hour.Day()}] = true
+		seen[topicDay{c.topicOf(c.Series[d.Series].Family), d.Hour.Day()}] = true
 		hours[d.Hour] = true
 	}
 	for i := range c.Files {

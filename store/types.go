@@ -96,6 +96,8 @@ type Checkpoint struct {
 	Corrections []Correction // that it applies, in the order of each event's revisions
 
 	ClosedAt time.Time // when the batch was closed, for the ledger
+	Metering Metering
+	Sketches []SketchPack // one per account and hour
 }
 
 // Outcome of one partition's checkpoint within a transaction.

@@ -50,6 +50,9 @@ type batch struct {
 	errors *errorLog
 	ledger store.Ledger
 
+	meters    meterFolds
+	latencies *latencies // usage only
+
 	columns []schemas.Field // of the topic's archive
 
 	bytes   int64 // of record values
@@ -59,12 +62,16 @@ type batch struct {
 }
 
 func newBatch(tp schemas.Partition, errors *errorLog) *batch {
-	return &batch{
+	b := &batch{
 		topic: tp.Topic,
 		rows:  archive.Rows{Dataset: tp.Topic, Partition: tp.ID},
 		cells: newCells(topicFamily[tp.Topic]), errors: errors,
 		days: map[schemas.Day]struct{}{}, columns: stringColumns(tp.Topic),
 	}
+	if tp.Topic == schemas.Usage {
+		b.latencies = newLatencies()
+	}
+	return b
 }
 
 func stringColumns(topic schemas.Topic) (columns []schemas.Field) {
@@ -82,6 +89,9 @@ func (b *batch) start(next int64, in *interner) {
 	b.cells.reset()
 	if b.rated != nil {
 		b.rated.reset()
+	}
+	if b.latencies != nil {
+		b.latencies.reset()
 	}
 	b.errors.reset()
 	b.ledger = store.Ledger{First: next, Next: next}
@@ -112,6 +122,11 @@ func (b *batch) count(ev *schemas.Event, account []byte, offset, clock int64) {
 // row counts for goes through here, so that the archive's signed sum and the
 // rollups agree.
 func (b *batch) fold(rows *archive.Rows, n int, ev *schemas.Event, sign int64) {
+	if len(b.meters.all) > 0 {
+		for _, m := range b.meters.of(rows.Type[n], ev.Type) {
+			b.meters.fold(m, b.dims.intern, cellKey{account: rows.Account[n], hour: schemas.HourOf(ev.Time)}, ev, sign)
+		}
+	}
 	if family := familyOf(b.topic, ev.Type); family != nil {
 		key := cellKey{account: rows.Account[n], hour: schemas.HourOf(ev.Time)}
 		cells := b.cells
@@ -124,6 +139,9 @@ func (b *batch) fold(rows *archive.Rows, n int, ev *schemas.Event, sign int64) {
 			addEvent(cells.at(&key), ev)
 		} else {
 			cells.retract(&key, ev)
+		}
+		if family == schemas.FamilyRequest && ev.HasLatency {
+			b.latencies.add(cells.hit, &key, ev.LatencyMS, sign)
 		}
 	}
 }

@@ -17,6 +17,7 @@ type writeJob struct {
 	batch    *batch
 	from, to store.Position
 	closedAt time.Time
+	metering store.Metering
 
 	result store.Result
 	err    error
@@ -97,6 +98,13 @@ func (c *checkpointer) stage(job *writeJob) (*store.Checkpoint, error) {
 	if b.rated != nil {
 		b.rated.appendTo(cp, b.rows.Dict)
 	}
+	cp.Metering = job.metering
+	packer := &sketchPacker{}
+	b.meters.appendTo(cp, packer, b.rows.Dict)
+	if b.latencies != nil {
+		b.latencies.appendTo(cp, packer, b.rows.Dict)
+	}
+	packer.appendTo(cp)
 	sets := []*archive.Rows{&b.rows}
 	if len(b.errors.rows) > 0 {
 		b.errors.fold(cp)

@@ -38,6 +38,7 @@ type cells struct {
 	keys   []cellKey
 	sums   []schemas.Measures
 	stale  map[cellKey]bool // whose extremes lost a value; nil: none
+	hit    int              // the cell that at gave last
 }
 
 func newCells(family *schemas.Family) *cells {
@@ -52,20 +53,28 @@ func (c *cells) reset() {
 
 // at is the sums of a key; the pointer is good until the next call.
 func (c *cells) at(k *cellKey) *schemas.Measures {
+	c.hit = c.index(k)
+	if c.hit == len(c.sums) {
+		c.sums = append(c.sums, schemas.Measures{})
+	}
+	return &c.sums[c.hit]
+}
+
+// index is the place of a key, which is made where there is none.
+func (c *cells) index(k *cellKey) int {
 	mask := uint64(len(c.slots) - 1)
 	for i := k.hash() & mask; ; i = (i + 1) & mask {
 		n := c.slots[i]
 		if n == 0 {
 			c.keys = append(c.keys, *k)
-			c.sums = append(c.sums, schemas.Measures{})
 			c.slots[i] = uint32(len(c.keys))
 			if 2*len(c.keys) > len(c.slots) {
 				c.grow()
 			}
-			return &c.sums[len(c.sums)-1]
+			return len(c.keys) - 1
 		}
 		if c.keys[n-1] == *k {
-			return &c.sums[n-1]
+			return int(n - 1)
 		}
 	}
 }
@@ -119,10 +128,7 @@ func (c *cells) retract(k *cellKey, ev *schemas.Event) {
 	if ev.HasLatency {
 		m.ValueCount--
 		m.ValueSum = plus(m.ValueSum, ev.Latency.Neg())
-		if c.stale == nil {
-			c.stale = map[cellKey]bool{}
-		}
-		c.stale[*k] = true
+		c.markStale(k)
 	}
 	if ev.HasBytes {
 		m.Bytes -= ev.Bytes
@@ -130,6 +136,13 @@ func (c *cells) retract(k *cellKey, ev *schemas.Event) {
 	if ev.HasAmount {
 		m.Amount = plus(m.Amount, ev.Amount.Neg())
 	}
+}
+
+func (c *cells) markStale(k *cellKey) {
+	if c.stale == nil {
+		c.stale = map[cellKey]bool{}
+	}
+	c.stale[*k] = true
 }
 
 // plus adds two decimals whose sum is known to fit.

@@ -17,6 +17,7 @@ type metrics struct {
 	transaction, group         prometheus.Histogram
 	step                       *prometheus.HistogramVec
 	storeErrors                prometheus.Counter
+	skipped                    *prometheus.CounterVec
 }
 
 func newMetrics(reg prometheus.Registerer) *metrics {
@@ -47,10 +48,12 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 		group: histogram("checkpoint_group_size", "Checkpoints that shared a transaction.", []float64{1, 2, 4, 8, 16, 32, 64}),
 		storeErrors: prometheus.NewCounter(prometheus.CounterOpts{Namespace: "tallybook", Name: "store_errors_total",
 			Help: "Checkpoint transactions that failed and were tried again."}),
+		skipped: prometheus.NewCounterVec(prometheus.CounterOpts{Namespace: "tallybook", Name: "meter_values_skipped_total",
+			Help: "Values that a declared meter did not count, by reason: no number, or out of range."}, []string{"meter", "reason"}),
 	}
 	if reg != nil {
 		reg.MustRegister(m.records, m.errors, m.retries, m.lag, m.lagSeconds, m.span, m.ids,
-			m.checkpoint, m.freshness, m.transaction, m.group, m.step, m.storeErrors)
+			m.checkpoint, m.freshness, m.transaction, m.group, m.step, m.storeErrors, m.skipped)
 	}
 	return m
 }
@@ -89,6 +92,10 @@ func (p *partitionMetrics) rejected(reason schemas.Reason) {
 
 func (p *partitionMetrics) retried(step string) {
 	p.m.retries.WithLabelValues(p.topic, p.id, step).Inc()
+}
+
+func (p *partitionMetrics) skippedValue(meter string, why schemas.Reason) {
+	p.m.skipped.WithLabelValues(meter, string(why)).Inc()
 }
 
 // fetched notes the lag after a fetch; last is the last record's timestamp in µs.

@@ -50,6 +50,9 @@ type partition struct {
 	started  time.Time
 	writing  *checkpointer
 	inFlight bool
+	meters   *store.MeterList       // that the next batch is folded with
+	live     map[store.MeterID]bool // known to the store as live of this partition
+	markedAt time.Time
 
 	limit      int   // records a batch, halved while the store refuses
 	rejectNext int64 // the record that the store refuses, found; -1: none
@@ -117,6 +120,7 @@ func (p *partition) drop() {
 		p.window = nil
 	}
 	p.batch, p.spare, p.intern = nil, nil, nil
+	p.live = nil
 }
 
 // own takes the partition over, or goes on where it left it, and reads.
@@ -125,6 +129,9 @@ func (p *partition) own(ctx, hard context.Context, wait *backoff) (err error) {
 	p.inFlight = false
 	defer func() { p.writing.stop() }()
 	if err := p.resume(ctx); err != nil {
+		return err
+	}
+	if err := p.readMeters(ctx, true); err != nil {
 		return err
 	}
 	p.setState("")
@@ -174,6 +181,9 @@ func (p *partition) resume(ctx context.Context) error {
 // poll fetches once, folds what came and closes the batch when it is time.
 func (p *partition) poll(ctx, hard context.Context) error {
 	now := p.cfg.Now()
+	if p.batch.empty() {
+		p.idle(ctx)
+	}
 	next, err := p.log.fetch(ctx, p.batch.ledger.Next, func(rec *record) error {
 		p.process(rec, now)
 		if p.full() {
@@ -310,9 +320,12 @@ func (p *partition) closeBatch(hard context.Context) error {
 		to.LastOffset, to.LastHash = p.log.rec.offset, p.log.rec.hash()
 	}
 	b.rows.Dict = p.intern.strings
-	p.writing.start(&writeJob{batch: b, from: p.pos, to: to, closedAt: p.cfg.Now()})
+	p.writing.start(&writeJob{batch: b, from: p.pos, to: to, closedAt: p.cfg.Now(), metering: b.meters.metering(p.live)})
 	p.inFlight = true
 	p.pos = to
+	if err := p.readMeters(hard, false); err != nil {
+		return err
+	}
 	p.nextBatch()
 	return nil
 }
@@ -324,8 +337,10 @@ func (p *partition) nextBatch() {
 	p.batch, p.spare = p.spare, nil
 	if p.batch == nil {
 		p.batch = newBatch(p.Partition, newErrorLog(p.Partition, p.cfg.ErrorRowsPerMinute))
+		p.batch.meters.skipped = p.metrics.skippedValue
 	}
 	p.batch.start(p.pos.Next, p.intern)
+	p.batch.meters.start(p.Topic, p.meters)
 	p.started = p.cfg.Now()
 }
 
@@ -357,6 +372,7 @@ func (p *partition) settle(hard context.Context, wait bool) error {
 	case done.result.Outcome == store.Refused:
 		return p.refused(done)
 	}
+	p.nowLive(done.metering.Fresh)
 	p.spare = done.batch
 	p.limit = min(2*p.limit, p.cfg.BatchEvents)
 	p.nextPos.Store(done.to.Next)

@@ -52,6 +52,7 @@ type Config struct {
 	metrics *metrics
 	budget  *idBudget
 	trouble *trouble
+	meters  *meterSource
 }
 
 // trouble is what keeps all partitions from going on, in words, for readiness.
@@ -104,6 +105,7 @@ func (c *Config) fill() {
 	c.metrics = newMetrics(c.Registry)
 	c.budget = &idBudget{max: c.DedupeMaxIDs}
 	c.trouble = &trouble{}
+	c.meters = &meterSource{}
 }
 
 // Workers process the partitions that the consumer group gives to this process.
