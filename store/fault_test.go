@@ -16,7 +16,7 @@ import (
 // same batch again. Before the commit nothing of it may be there, after it all.
 func TestFaults(t *testing.T) {
 	boom := errors.New("boom")
-	for _, step := range []string{"begin", "checkpoint", "series", "rollups", "files", "errors", "ledger", "commit"} {
+	for _, step := range []string{"begin", "checkpoint", "series", "rollups", "files", "errors", "app_events", "ledger", "commit"} {
 		for _, applied := range []bool{false, true} {
 			t.Run(step+map[bool]string{false: " not applied", true: " applied, answer lost"}[applied], func(t *testing.T) {
 				path := filepath.Join(t.TempDir(), "store.db")
@@ -38,6 +38,7 @@ func TestFaults(t *testing.T) {
 				batch := []*Checkpoint{o.next(1, request(day0.Hour(), "a", "x")), p.next(1, request(day0.Hour(), "b", "x"))}
 				batch[0].Files = []ArchiveFile{{Name: "f", Dataset: schemas.Usage, Partition: usage0}}
 				batch[0].Errors = []ErrorRow{{ID: "e", Origin: usage0}}
+				batch[0].AppEvents, batch[0].AppErrors = []AppEvent{appEvent("a", "1", 1, "c", "n")}, []AppError{{Error: "e"}}
 
 				_, err := s.Checkpoint(ctx, batch)
 				if !errors.Is(err, boom) || errors.Is(err, ErrUnknown) != (step == "commit") {
@@ -55,6 +56,9 @@ func TestFaults(t *testing.T) {
 				want.add(t, request(day0.Hour(), "a", "x"), request(day0.Hour(), "b", "x"))
 				wantLines(t, "rollups", rollups(t, again, RollupQuery{Family: schemas.FamilyRequest,
 					From: day0.Hour(), To: day0.Hour() + 1}), want.lines())
+				if got := appIDs(t, again, all); got != "1.0" {
+					t.Errorf("application events: got %q", got)
+				}
 				// The store that saw the fault goes on too, and forgot no series.
 				p.pos = batch[1].To
 				p.apply(p.next(1, request(day0.Hour()+1, "b", "x")))

@@ -94,6 +94,8 @@ type Checkpoint struct {
 	Errors []ErrorRow
 
 	Corrections []Correction // that it applies, in the order of each event's revisions
+	AppEvents   []AppEvent   // new ones, and what corrections make of them, in order
+	AppErrors   []AppError
 
 	ClosedAt time.Time // when the batch was closed, for the ledger
 	Metering Metering

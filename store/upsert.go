@@ -17,12 +17,15 @@ type bulkStatements struct {
 	rollups [allGroups + 1]*bulk
 
 	corrections, corrected, stale *bulk
+	appEvents                     *bulk
 }
 
 func newBulkStatements() *bulkStatements {
 	b := &bulkStatements{
 		series: newBulk(4, `INSERT INTO series (id, account, family, dims) VALUES `, ` ON CONFLICT DO NOTHING`),
 		stale:  newStaleStatement(),
+
+		appEvents: newAppStatement(),
 	}
 	b.corrections, b.corrected = newCorrectionStatements()
 	return b
@@ -30,7 +33,7 @@ func newBulkStatements() *bulkStatements {
 
 // close is for the connection that the statements were prepared on.
 func (b *bulkStatements) close() error {
-	errs := []error{b.series.close(), b.corrections.close(), b.corrected.close(), b.stale.close()}
+	errs := []error{b.series.close(), b.corrections.close(), b.corrected.close(), b.stale.close(), b.appEvents.close()}
 	for _, r := range b.rollups {
 		if r != nil {
 			errs = append(errs, r.close())

@@ -1,0 +1,207 @@
+package store
+
+import (
+	"context"
+	"database/sql"
+	"database/sql/driver"
+	"fmt"
+	"math"
+)
+
+// AppEvent is an application event as it is now, or, in a checkpoint, what
+// becomes of one: Revision 0 is a new event, a greater one a correction of it,
+// of which RetractedAt says that it is gone.
+type AppEvent struct {
+	EventKey
+	Session, Category, Name string
+	Time                    int64 // µs
+	Revision                int64 // 0 until it is corrected
+	Partition               int32 // address of the original on the topic usage
+	Offset                  int64
+	Data                    []byte // a JSON object or array
+	RetractedAt             int64  // log clock, µs; 0: it was not
+
+	Seq int64 // in the store; breaks ties of time
+}
+
+// AppError says that an error row of a checkpoint is the failed creation of an
+// application event.
+type AppError struct {
+	Error, Account string // the row's
+	Time           int64
+	Event          string // id that the event would have had, "" where it had none
+}
+
+const appColumns = `account, source, id, session, category, name, time, revision, topic_partition, topic_offset, data`
+
+// newAppStatement inserts new events. An id that was forgotten by the dedupe
+// window and comes again has its row already, which stays what it is.
+func newAppStatement() *bulk {
+	return newBulk(11, `INSERT INTO app_events (`+appColumns+`) VALUES `, ` ON CONFLICT (account, id, source) DO NOTHING`)
+}
+
+// writeAppEvents writes new events first: a correction comes behind its event.
+func writeAppEvents(ctx context.Context, w *writeTx, c *Checkpoint) error {
+	var fresh, changed []*AppEvent
+	for i := range c.AppEvents {
+		if e := &c.AppEvents[i]; e.Revision == 0 {
+			fresh = append(fresh, e)
+		} else {
+			changed = append(changed, e)
+		}
+	}
+	err := w.bulk.appEvents.write(ctx, w, len(fresh), func(i int, args []driver.NamedValue) {
+		e := fresh[i]
+		bind(args, e.Account, e.Source, e.ID, e.Session, e.Category, e.Name, e.Time, e.Revision, int64(e.Partition), e.Offset, string(e.Data))
+	})
+	if err != nil {
+		return err
+	}
+	for _, e := range changed {
+		if err := changeAppEvent(ctx, w, e); err != nil {
+			return err
+		}
+	}
+	for i := range c.AppErrors {
+		e := &c.AppErrors[i]
+		err := w.exec(ctx, `INSERT INTO app_errors (error, account, time, event) VALUES (?, ?, ?, ?)`, e.Error, e.Account, e.Time, e.Event)
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// changeAppEvent follows a correction. The revision was won by the step of the
+// corrections; this only keeps an older one from following a newer one.
+func changeAppEvent(ctx context.Context, w *writeTx, e *AppEvent) error {
+	if e.RetractedAt != 0 {
+		return w.exec(ctx, `UPDATE app_events SET revision = ?, retracted_at = ?
+			WHERE account = ? AND id = ? AND source = ? AND revision < ?`,
+			e.Revision, e.RetractedAt, e.Account, e.ID, e.Source, e.Revision)
+	}
+	return w.exec(ctx, `UPDATE app_events SET revision = ?, session = ?, category = ?, name = ?, data = ?
+		WHERE account = ? AND id = ? AND source = ? AND revision < ?`,
+		e.Revision, e.Session, e.Category, e.Name, string(e.Data), e.Account, e.ID, e.Source, e.Revision)
+}
+
+func scanAppEvent(row scanner) (AppEvent, error) {
+	var e AppEvent
+	var data string
+	var retracted sql.NullInt64
+	err := row.Scan(&e.Account, &e.Source, &e.ID, &e.Session, &e.Category, &e.Name, &e.Time, &e.Revision,
+		&e.Partition, &e.Offset, &data, &retracted, &e.Seq)
+	e.Data, e.RetractedAt = []byte(data), retracted.Int64
+	return e, err
+}
+
+// AppEventFilter narrows AppEvents; zero fields do not, but for From and To.
+type AppEventFilter struct {
+	Account, Session, Category, Name string
+	From, To                         int64 // event time in µs, both included
+	After                            *AppCursor
+	Limit                            int
+}
+
+// AppCursor is the event behind which a list goes on.
+type AppCursor struct{ Time, Seq int64 }
+
+// AppEvents are the events that were not retracted, newest event time first.
+func (v *View) AppEvents(f AppEventFilter) ([]AppEvent, error) {
+	where := filter{}
+	where.add(`retracted_at IS NULL`)
+	for _, is := range [][2]string{{`account = ?`, f.Account}, {`session = ?`, f.Session}, {`category = ?`, f.Category}, {`name = ?`, f.Name}} {
+		if is[1] != "" {
+			where.add(is[0], is[1])
+		}
+	}
+	if f.From != math.MinInt64 {
+		where.add(`time >= ?`, f.From)
+	}
+	if f.After != nil {
+		// The first condition is what an index is entered by.
+		where.add(`time <= ? AND (time < ? OR seq < ?)`, f.After.Time, f.After.Time, f.After.Seq)
+	} else if f.To != math.MaxInt64 {
+		where.add(`time <= ?`, f.To)
+	}
+	query := `SELECT ` + appColumns + `, retracted_at, seq FROM app_events` + where.sql() + ` ORDER BY time DESC, seq DESC` + where.limit(f.Limit)
+	return collect(v, scanAppEvent, query, where.args...)
+}
+
+// AppEventsByID are the events of an id, also retracted ones: mostly one, but
+// accounts and sources choose ids as they like. account and source "": any.
+func (v *View) AppEventsByID(account, source, id string, limit int) ([]AppEvent, error) {
+	where := filter{}
+	where.add(`id = ?`, id)
+	if account != "" {
+		where.add(`account = ?`, account)
+	}
+	if source != "" {
+		where.add(`source = ?`, source)
+	}
+	return collect(v, scanAppEvent, `SELECT `+appColumns+`, retracted_at, seq FROM app_events`+where.sql()+
+		` ORDER BY account, source`+where.limit(limit), where.args...)
+}
+
+// AppErrorFilter narrows AppErrors; zero fields do not, but for From and To.
+type AppErrorFilter struct {
+	Account  string
+	Event    string // id that the event would have had
+	From, To int64  // log clock in µs, both included
+	After    *ListCursor
+	Limit    int
+}
+
+// AppErrors are the errors that are failed creations of application events,
+// newest first.
+func (v *View) AppErrors(f AppErrorFilter) ([]ErrorRow, error) {
+	where := filter{}
+	if f.Account != "" {
+		where.add(`a.account = ?`, f.Account)
+	}
+	if f.Event != "" {
+		where.add(`a.event = ?`, f.Event)
+	}
+	if f.From != math.MinInt64 {
+		where.add(`a.time >= ?`, f.From)
+	}
+	if f.To != math.MaxInt64 {
+		where.add(`a.time <= ?`, f.To)
+	}
+	where.behind(f.After, `a.time`, `a.error`)
+	ids, err := collect(v, scanOne[string], `SELECT a.error FROM app_errors a`+where.sql()+
+		` ORDER BY a.time DESC, a.error DESC`+where.limit(f.Limit), where.args...)
+	if err != nil {
+		return nil, fmt.Errorf("list failed creations: %w", err)
+	}
+	return v.appErrors(ids)
+}
+
+func (v *View) appErrors(ids []string) ([]ErrorRow, error) {
+	rows := make([]ErrorRow, 0, len(ids))
+	for _, id := range ids {
+		found, err := collect(v, scanError, `SELECT `+errorColumns+` FROM errors WHERE id = ?`, id)
+		if err != nil {
+			return nil, fmt.Errorf("error %s: %w", id, err)
+		}
+		rows = append(rows, found...)
+	}
+	return rows, nil
+}
+
+// AppError is one failed creation; ErrNotFound also where it is not the
+// account's ("": any).
+func (v *View) AppError(account, id string) (ErrorRow, error) {
+	ids, err := collect(v, scanOne[string], `SELECT error FROM app_errors WHERE error = ? AND (? = '' OR account = ?)`, id, account, account)
+	if err != nil {
+		return ErrorRow{}, err
+	}
+	rows, err := v.appErrors(ids)
+	if err == nil && len(rows) == 0 {
+		err = ErrNotFound
+	}
+	if err != nil {
+		return ErrorRow{}, fmt.Errorf("failed creation %s: %w", id, err)
+	}
+	return rows[0], nil
+}
