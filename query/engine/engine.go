@@ -161,7 +161,11 @@ func (p *part) read(v *store.View) error {
 		return err
 	}
 	data := span{int64(days[0].Hour()) * hour, int64(days[len(days)-1].Hour()+24) * hour}
-	p.plan = planOf(p.table, data, nil)
+	holes, err := p.stale(v, data)
+	if err != nil {
+		return err
+	}
+	p.plan = planOf(p.table, data, holes)
 	for i := 0; i < len(p.plan.rollups); {
 		from, to := p.plan.rollups[i].from, p.plan.rollups[i].to
 		for i++; i < len(p.plan.rollups) && p.plan.rollups[i].from == to; i++ {
@@ -179,6 +183,21 @@ func (p *part) read(v *store.View) error {
 	}
 	p.files, err = p.wantedFiles(v)
 	return err
+}
+
+// stale are the hours whose extremes corrections have made wrong in rollups.
+func (p *part) stale(v *store.View, data span) (hours []schemas.Hour, err error) {
+	if p.q.Need&Extremes == 0 || p.q.fromArchive() {
+		return nil, nil
+	}
+	rows, err := v.Stale(store.StaleQuery{Family: p.q.Family.Name, Accounts: p.q.Accounts,
+		From: schemas.HourOf(max(p.q.From, data.start)), To: hourOf(min(p.q.To, data.end))})
+	for i := range rows {
+		if h := rows[i].Window; len(hours) == 0 || hours[len(hours)-1] != h {
+			hours = append(hours, h)
+		}
+	}
+	return hours, err
 }
 
 // wantedFiles are those whose events may lie in what the archive answers.

@@ -249,6 +249,7 @@ func TestAnswersEqualEvents(t *testing.T) {
 			r.build(rng)
 		}
 	}
+	r.write(usage0, corrections(rng, r.events)...)
 	for range 400 {
 		q := randomQuestion(rng)
 		want, got := expected(q, r.events), got(q, r.ask(q))
@@ -257,6 +258,22 @@ func TestAnswersEqualEvents(t *testing.T) {
 				q.Accounts, q.GroupBy, q.Filters, q.Need, q.Distinct, q.Window.Size, q.Window.Zone, strings.Join(got, "\n     "), strings.Join(want, "\n     "))
 		}
 	}
+}
+
+// corrections take some events away and put others in their place.
+func corrections(rng *rand.Rand, events []event) (all []event) {
+	for _, e := range events {
+		if rng.IntN(15) > 0 {
+			continue
+		}
+		e.sign = -1
+		all = append(all, e)
+		if rng.IntN(2) == 0 {
+			e.sign, e.latency, e.quantity = 1, 1000, "7"
+			all = append(all, e)
+		}
+	}
+	return all
 }
 
 // build builds most of the days and March.

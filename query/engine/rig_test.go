@@ -211,9 +211,11 @@ func addDeltas(c *store.Checkpoint, events []event) {
 			c.Deltas = append(c.Deltas, store.Delta{Hour: h, Series: series[id]})
 		}
 		m := e.measures()
-		if err := c.Deltas[deltas[key]].Measures.Add(&m); err != nil {
+		d := &c.Deltas[deltas[key]]
+		if err := d.Measures.Add(&m); err != nil {
 			panic(err)
 		}
+		d.Stale = d.Stale || e.sign < 0 && e.latency != 0
 	}
 }
 
