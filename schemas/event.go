@@ -117,11 +117,12 @@ type Event struct {
 	HasLatency  bool
 	Bytes       int64
 	HasBytes    bool
-	Quantity    Decimal // 1 where absent or null
-	HasQuantity bool    // false: given but no number ("NaN"): kept, not counted
+	Quantity    Decimal // of a request 1 where absent or null
+	HasQuantity bool    // false: absent, or given but no number ("NaN"): kept, not counted
 	Amount      Decimal // money; meaningful where HasAmount
 	HasAmount   bool
 	Rated       *Rated // what names the series of a rated.usage event; set by Validate
+	Twin        string // "": none; else the e-mail event that the record stands for too; set by Validate
 
 	// Dimensions is data.dimensions as compact JSON, an object of strings; nil: absent.
 	Dimensions []byte

@@ -184,8 +184,8 @@ func topicColumnCount(topic Topic) (n int) {
 // and by nothing else.
 func TestJSONSchemaRequired(t *testing.T) {
 	for name, rule := range typeRules {
-		if rule.refuse != "" || rule.correction {
-			continue
+		if rule.refuse != "" || rule.correction || name == TypeMailgunWebhook || name == TypeMandrill {
+			continue // the last two have a provider's fields, not ours
 		}
 		if name == EmailPrefix {
 			name += EmailEvents[0]

@@ -52,17 +52,15 @@ type typeRule struct {
 	normalise   func(*Event) *Rejection // brings the event into the form that is counted; nil: it has it
 }
 
-var notYet = typeRule{refuse: UnsupportedType, refuseWants: "this version does not process the type; the record is kept and may be sent again"}
-
 // typeRules holds the rules by type; every email.… has the rule of EmailPrefix.
 var typeRules = map[string]*typeRule{
 	TypeRequest:        {topic: Usage, required: []Field{Endpoint}, status: true},
 	TypeAppEvent:       {topic: Usage, required: []Field{Session, Category, Name}, check: checkAppEvent},
 	TypeRatedUsage:     {topic: Usage, ahead: true, normalise: readRated},
 	TypeAPIError:       {topic: Errors, required: []Field{Endpoint}, status: true},
-	EmailPrefix:        {topic: Emails, required: []Field{Domain}},
-	TypeMailgunWebhook: {topic: Emails, refuse: notYet.refuse, refuseWants: notYet.refuseWants},
-	TypeMandrill:       {topic: Emails, refuse: notYet.refuse, refuseWants: notYet.refuseWants},
+	EmailPrefix:        {topic: Emails, required: []Field{Domain}, normalise: normaliseMail},
+	TypeMailgunWebhook: {topic: Emails, normalise: readMailgun},
+	TypeMandrill:       {topic: Emails, normalise: readMandrill},
 	TypeRetracted:      {correction: true},
 	TypeAmended:        {correction: true},
 	TypeInternalError: {refuse: ReservedType,

@@ -115,6 +115,9 @@ func (b *batch) count(ev *schemas.Event, account []byte, offset, clock int64) {
 	accountCode := b.dims.intern.code(account)
 	row := b.appendRow(&b.rows, ev, accountCode, offset, clock)
 	b.fold(&b.rows, row, ev, 1)
+	if ev.Twin != "" {
+		b.countTwin(ev, accountCode, offset, clock)
+	}
 }
 
 // fold adds the numbers of row n, which ev holds decoded, to the rollups; a row
@@ -183,6 +186,9 @@ func (b *batch) appendRow(r *archive.Rows, ev *schemas.Event, account archive.Co
 	r.Time = append(r.Time, ev.Time)
 	r.LogTime = append(r.LogTime, clock)
 	r.Offset = append(r.Offset, offset)
+	if len(r.Row) > 0 {
+		r.Row = append(r.Row, 0)
+	}
 	for _, f := range b.columns {
 		appendCode(&r.Strings[f], n, b.dims.field(ev, f))
 	}
@@ -261,5 +267,5 @@ func resetRows(r *archive.Rows) {
 	}
 	r.Status, r.LatencyMS = r.Status[:0], r.LatencyMS[:0]
 	r.Quantity, r.Bytes, r.Dimensions = r.Quantity[:0], r.Bytes[:0], r.Dimensions[:0]
-	r.Amount = r.Amount[:0]
+	r.Amount, r.Row = r.Amount[:0], r.Row[:0]
 }

@@ -37,3 +37,24 @@ func appendAmount(col *[]schemas.Decimal, n int, ev *schemas.Event) {
 	}
 	*col = append(*col, amount)
 }
+
+// countTwin adds the second event that a record stands for: a row of its own,
+// number 1 of the record, which is counted once in the ledger.
+func (b *batch) countTwin(ev *schemas.Event, account archive.Code, offset, clock int64) {
+	twin := *ev
+	twin.Twin = ""
+	twin.Type = []byte(schemas.EmailPrefix + ev.Twin)
+	twin.Strings[schemas.MailEvent] = []byte(ev.Twin)
+	n := b.appendRow(&b.rows, &twin, account, offset, clock)
+	numberRow(&b.rows, n, 1)
+	b.fold(&b.rows, n, &twin, 1)
+}
+
+// numberRow notes that row n, the newest, is not its record's first. The column
+// is empty while every row is.
+func numberRow(r *archive.Rows, n int, number int32) {
+	for len(r.Row) <= n {
+		r.Row = append(r.Row, 0)
+	}
+	r.Row[n] = number
+}

@@ -72,3 +72,27 @@ func TestRatedUsageFoldsIntoItsOwnFamily(t *testing.T) {
 		t.Errorf("the next batch begins with %d rated series and %d amounts", len(b.rated.keys), len(b.rows.Amount))
 	}
 }
+
+// Inbound mail is accepted and stored: two rows of a record, counted once.
+func TestInboundMailIsTwoRows(t *testing.T) {
+	const envelope = `{"specversion":"1.0","id":"1","source":"s","subject":"acme","type":`
+	b, got := counted(t, schemas.Emails,
+		envelope+`"email.opened","time":"2019-05-01T00:00:00Z","data":{"domain":"d"}}`,
+		envelope+`"mandrill.webhook","data":{"event":"inbound","ts":1548115212,"msg":{"email":"in@D."}}}`,
+		envelope+`"mandrill.webhook","data":{"event":"open","ts":1548115212,"_id":"x","msg":{"sender":"a@d"}}}`)
+	want := []string{
+		`acme email ["d","accepted","incoming","","",""]: 1, 0, 0`,
+		`acme email ["d","opened","","","",""]: 1, 0, 0`,
+		`acme email ["d","opened","","","",""]: 1, 0, 0`,
+		`acme email ["d","stored","incoming","","",""]: 1, 0, 0`,
+	}
+	if !slices.Equal(got, want) {
+		t.Errorf("got\n%q, want\n%q", got, want)
+	}
+	if b.ledger.Counted != 3 || !slices.Equal(b.rows.Row, []int32{0, 0, 1, 0}) || !slices.Equal(b.rows.Offset, []int64{0, 1, 1, 2}) {
+		t.Errorf("counted %d, rows %v at %v; want 3, rows 0 0 1 0 at 0 1 1 2", b.ledger.Counted, b.rows.Row, b.rows.Offset)
+	}
+	if first, twin := b.rows.ID.At(1), b.rows.ID.At(2); string(first) != string(twin) {
+		t.Errorf("ids of the two rows: %s and %s, want the same", first, twin)
+	}
+}
