@@ -16,6 +16,7 @@ type Decoder struct {
 	rest    []byte    // grows into Event.Rest
 	dims    []byte    // Event.Dimensions, where it had to be compacted
 	base64  []byte    // data_base64, decoded
+	counted bool      // data has a quantity, be it no number
 
 	attributes, fields keyOrder // of the envelope and of data
 }
@@ -50,7 +51,7 @@ func (d *Decoder) Decode(topic Topic, record []byte, ev *Event) *Rejection {
 			return rejection
 		}
 	}
-	d.nameMailEvent(ev)
+	d.complete(topic, ev)
 	return nil
 }
 
@@ -73,17 +74,24 @@ func (d *Decoder) DecodeBinary(topic Topic, headers func(name string) ([]byte, b
 	if rejection := env.check(ev); rejection != nil {
 		return rejection
 	}
-	d.nameMailEvent(ev)
+	d.complete(topic, ev)
 	return nil
 }
 
 func (d *Decoder) reset(topic Topic, ev *Event) {
 	*ev = Event{}
-	if topic == Usage { // the only topic that has the column
-		ev.Quantity, ev.HasQuantity = DecimalFromInt(1), true
-	}
+	d.counted = false
 	d.columns = topicColumns(topic)
 	d.rest, d.dims, d.base64 = recycle(d.rest), recycle(d.dims), recycle(d.base64)
+}
+
+// complete fills in what data leaves out: the quantity 1 of a request, the event
+// of an e-mail.
+func (d *Decoder) complete(topic Topic, ev *Event) {
+	if topic == Usage && !d.counted && string(ev.Type) == TypeRequest {
+		ev.Quantity, ev.HasQuantity = DecimalFromInt(1), true
+	}
+	d.nameMailEvent(ev)
 }
 
 // nameMailEvent takes the event of an e-mail from its type where data does not
@@ -227,6 +235,7 @@ func (d *Decoder) dimensions(ev *Event) (held bool) {
 // number reads a number, or a string that holds one, into c.
 func (d *Decoder) number(c column, ev *Event) (held bool) {
 	s := &d.scan
+	d.counted = d.counted || c == colQuantity
 	if c == colStatus || c == colBytes {
 		if v, ok := s.smallInteger(); ok { // what nearly all of them are
 			if c == colStatus {
@@ -319,6 +328,7 @@ func (ev *Event) setNumber(c column, n *number) (err error) {
 		ev.Bytes, ev.HasBytes = size, true
 	case colQuantity:
 		ev.Quantity, _, err = n.decimal()
+		ev.HasQuantity = err == nil
 	}
 	return err
 }

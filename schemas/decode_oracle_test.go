@@ -93,7 +93,7 @@ func oracleDecode(topic Topic, record []byte) (ev Event, reason Reason, field st
 
 // oracleData reads data's fields the long way round.
 func oracleData(topic Topic, data jsontext.Value, ev *Event) {
-	if topic == Usage {
+	if topic == Usage && string(ev.Type) == TypeRequest {
 		ev.Quantity, ev.HasQuantity = Decimal{Units: 1}, true
 	}
 	if len(data) == 0 || data.Kind() == 'n' {
@@ -210,7 +210,7 @@ func oracleNumber(m oracleMember, ev *Event) bool {
 		if err != nil {
 			return bad(OutOfRange)
 		}
-		ev.Quantity = d
+		ev.Quantity, ev.HasQuantity = d, true
 	case "latency_ms":
 		f, err := strconv.ParseFloat(text, 64)
 		if err != nil || math.Abs(f) >= 1e12 {

@@ -132,6 +132,7 @@ func TestMeterValue(t *testing.T) {
 		{"$.status", `{"status":404}`, "404", ""},
 		{"$.bytes", `{"bytes":"7"}`, "7", ""},
 		{"$.quantity", `{"quantity":2.5}`, "2.5", ""},
+		{"$.quantity", `{}`, "", ""}, // 1 is what a request is taken for that names none
 		{"$.dimensions.tokens", `{"dimensions":{"tokens":"41"}}`, "41", ""},
 		{"$.dimensions.tokens", `{"dimensions":{"tokens":41}}`, "41", ""}, // no object of strings
 		{"$.endpoint", `{"endpoint":"12"}`, "12", ""},
