@@ -52,6 +52,7 @@ type batch struct {
 
 	meters    meterFolds
 	latencies *latencies // usage only
+	apps      []store.AppEvent
 
 	columns []schemas.Field // of the topic's archive
 
@@ -93,6 +94,7 @@ func (b *batch) start(next int64, in *interner) {
 	if b.latencies != nil {
 		b.latencies.reset()
 	}
+	b.apps = nil
 	b.errors.reset()
 	b.ledger = store.Ledger{First: next, Next: next}
 	b.bytes, b.oldest = 0, math.MaxInt64

@@ -98,7 +98,7 @@ func (c *checkpointer) stage(job *writeJob) (*store.Checkpoint, error) {
 	if b.rated != nil {
 		b.rated.appendTo(cp, b.rows.Dict)
 	}
-	cp.Metering = job.metering
+	cp.Metering, cp.AppEvents, cp.AppErrors = job.metering, b.apps, b.errors.appErrors()
 	packer := &sketchPacker{}
 	b.meters.appendTo(cp, packer, b.rows.Dict)
 	if b.latencies != nil {

@@ -16,6 +16,9 @@ import (
 // errFenced: another owner has taken the partition over.
 var errFenced = errors.New("another owner has taken the partition over")
 
+// errCut: the partition had to stop in the middle of a record.
+var errCut = errors.New("stopped in the middle of a record")
+
 // errRefused: the store refused a batch for its data.
 var errRefused = errors.New("the store refused the batch")
 
@@ -44,6 +47,7 @@ type partition struct {
 	pos      store.Position // the newest submitted; in the store once written is empty
 	clock    int64          // log clock of the last record folded
 	window   *window        // nil: to be rebuilt
+	sessions sessions
 	intern   *interner
 	batch    *batch // being folded
 	spare    *batch // to fold into next; nil while it is being written
@@ -159,7 +163,7 @@ func (p *partition) own(ctx, hard context.Context, wait *backoff) (err error) {
 // losesPartition: after these errors nothing in memory may be relied on.
 func losesPartition(err error) bool {
 	var stop *stopError
-	return errors.Is(err, errFenced) || errors.Is(err, errRefused) || errors.As(err, &stop)
+	return errors.Is(err, errFenced) || errors.Is(err, errRefused) || errors.Is(err, errCut) || errors.As(err, &stop)
 }
 
 // resume continues with the window at hand where the store shows that nobody
@@ -185,7 +189,9 @@ func (p *partition) poll(ctx, hard context.Context) error {
 		p.idle(ctx)
 	}
 	next, err := p.log.fetch(ctx, p.batch.ledger.Next, func(rec *record) error {
-		p.process(rec, now)
+		if err := p.process(hard, rec, now); err != nil {
+			return err
+		}
 		if p.full() {
 			return p.closeBatch(hard)
 		}
@@ -227,8 +233,9 @@ func (p *partition) full() bool {
 	return b.ledger.Next-b.ledger.First >= int64(p.limit) || b.bytes >= p.cfg.BatchBytes || len(b.days) > p.cfg.BatchDays
 }
 
-// process judges one record and folds it into the batch.
-func (p *partition) process(rec *record, now time.Time) {
+// process judges one record and folds it into the batch. An error loses the
+// partition: it is between two records no more.
+func (p *partition) process(hard context.Context, rec *record, now time.Time) error {
 	b := p.batch
 	b.ledger.Gaps += rec.offset - b.ledger.Next
 	b.ledger.Next = rec.offset + 1
@@ -239,25 +246,37 @@ func (p *partition) process(rec *record, now time.Time) {
 	p.clock = max(p.clock, received)
 
 	account, why := p.judge(rec, received)
+	app := isAppEvent(p.event.Type)
+	if app && why == nil {
+		var err error
+		if why, err = p.judgeApp(hard, &p.event, account, received); err != nil {
+			return err
+		}
+	}
 	switch {
 	case why != nil:
 		b.ledger.Rejected++
-		b.errors.add(rec, account, why, now.UnixMicro(), p.clock)
+		b.errors.add(p.refusedApp(refusedRecord{record: rec, account: account, why: why}), now.UnixMicro(), p.clock)
 		p.metrics.rejected(why.Reason)
 	case p.window.seen(p.hasher.hash(account, p.event.Source, p.event.ID), p.clock):
 		b.ledger.Duplicate++
 	default:
 		b.count(&p.event, account, rec.offset, p.clock)
+		if app {
+			b.countApp(&p.event, account, rec.offset)
+		}
 	}
 	if len(account) > 0 && string(rec.key) != string(account) {
 		b.ledger.OtherKey++
 	}
+	return nil
 }
 
 // judge decodes and validates; the account is named where it could be read,
 // also for a record that is refused.
 func (p *partition) judge(rec *record, received int64) (account []byte, why *schemas.Rejection) {
 	ev := &p.event
+	ev.Type, ev.ID = nil, nil // of the record before
 	switch {
 	case len(rec.value) == 0 && len(rec.headers) == 0:
 		return rec.key, &schemas.Rejection{Reason: schemas.EmptyRecord, Message: "the record has no value"}
@@ -267,6 +286,9 @@ func (p *partition) judge(rec *record, received int64) (account []byte, why *sch
 	case rec.offset == p.rejectNext:
 		p.rejectNext = -1
 		why = &schemas.Rejection{Reason: schemas.RefusedByStore, Message: p.refusal.Error()}
+	}
+	if refusal, ok := schemas.ParseRefusal(header(rec, schemas.RefusalHeader)); ok {
+		return rec.key, &schemas.Rejection{Reason: refusal.Reason, Field: refusal.Field, Message: refusal.Message}
 	}
 	var bad *schemas.Rejection
 	if header(rec, "ce_specversion") != nil {
@@ -278,9 +300,6 @@ func (p *partition) judge(rec *record, received int64) (account []byte, why *sch
 		bad = p.decoder.Decode(p.Topic, rec.value, ev)
 	}
 	account, noAccount := schemas.Account(ev, rec.key)
-	if refusal, ok := schemas.ParseRefusal(header(rec, schemas.RefusalHeader)); ok {
-		return rec.key, &schemas.Rejection{Reason: refusal.Reason, Field: refusal.Field, Message: refusal.Message}
-	}
 	switch {
 	case why != nil:
 		return account, why

@@ -34,37 +34,49 @@ type errorLog struct {
 
 	rows   []store.ErrorRow
 	shared map[sharedError]int // index of the row that stands for more
+	apps   map[int]string      // by index: rows of application events, and the ids of these
+}
+
+// refusedRecord is a record that becomes an error row, or part of one.
+type refusedRecord struct {
+	*record
+	account []byte
+	why     *schemas.Rejection
+	app     bool   // it would have been an application event
+	event   string // of this id; "" where it has none
 }
 
 type sharedError struct {
 	account string
 	reason  schemas.Reason
+	app     bool
 }
 
 func newErrorLog(tp schemas.Partition, perMinute int) *errorLog {
-	return &errorLog{tp: tp, perMinute: perMinute, shared: map[sharedError]int{}}
+	return &errorLog{tp: tp, perMinute: perMinute, shared: map[sharedError]int{}, apps: map[int]string{}}
 }
 
 func (l *errorLog) reset() {
 	l.rows = nil // the checkpoint that is being written still has them
 	clear(l.shared)
+	clear(l.apps)
 }
 
 // add notes a refused record; now is the worker's wall clock, which only
 // spaces the detailed rows, clock the log clock that the row is dated with.
-func (l *errorLog) add(rec *record, account []byte, why *schemas.Rejection, now, clock int64) {
+func (l *errorLog) add(r refusedRecord, now, clock int64) {
 	name := unknownAccount
-	if len(account) > 0 && len(account) <= 255 && storable(string(account)) {
-		name = string(account)
+	if len(r.account) > 0 && len(r.account) <= 255 && storable(string(r.account)) {
+		name = string(r.account)
 	}
 	if m := now / 60_000_000; m != l.minute {
 		l.minute, l.inMinute = m, 0
 	}
 	if l.inMinute >= l.perMinute {
-		k := sharedError{name, why.Reason}
+		k := sharedError{name, r.why.Reason, r.app}
 		if i, ok := l.shared[k]; ok {
 			l.rows[i].Records++
-			l.rows[i].LastOffset = rec.offset
+			l.rows[i].LastOffset = r.offset
 			l.rows[i].Time = clock
 			l.rows[i].Whole = false
 			return
@@ -72,7 +84,10 @@ func (l *errorLog) add(rec *record, account []byte, why *schemas.Rejection, now,
 		l.shared[k] = len(l.rows)
 	}
 	l.inMinute++
-	l.rows = append(l.rows, l.row(rec, name, why, clock))
+	if r.app {
+		l.apps[len(l.rows)] = r.event
+	}
+	l.rows = append(l.rows, l.row(r.record, name, r.why, clock))
 }
 
 func (l *errorLog) row(rec *record, account string, why *schemas.Rejection, clock int64) store.ErrorRow {
@@ -82,7 +97,7 @@ func (l *errorLog) row(rec *record, account string, why *schemas.Rejection, cloc
 	if len(input) > maxErrorInput {
 		input = input[:maxErrorInput]
 	}
-	return store.ErrorRow{
+	row := store.ErrorRow{
 		ID: hex.EncodeToString(id[:]), Time: clock, Account: account,
 		Reason: why.Reason, Field: why.Field, Message: strings.ReplaceAll(strings.ToValidUTF8(why.Message, "�"), "\x00", ""),
 		Input: append([]byte(nil), input...), InputBytes: int64(len(rec.value)), InputSHA256: sha256.Sum256(rec.value),
