@@ -165,7 +165,11 @@ func (p *part) read(v *store.View) error {
 	if err != nil {
 		return err
 	}
-	p.plan = planOf(p.table, data, holes)
+	complete, err := p.complete(v)
+	if err != nil {
+		return err
+	}
+	p.plan = planOf(p.table, data, holes, q.fromArchive() || !complete)
 	for i := 0; i < len(p.plan.rollups); {
 		from, to := p.plan.rollups[i].from, p.plan.rollups[i].to
 		for i++; i < len(p.plan.rollups) && p.plan.rollups[i].from == to; i++ {
@@ -173,6 +177,9 @@ func (p *part) read(v *store.View) error {
 		}
 		err := v.Rollups(store.RollupQuery{Family: q.Family, Accounts: q.Accounts, From: from, To: to, Resolution: p.resolution()}, p.fold)
 		if err != nil {
+			return err
+		}
+		if err := p.foldSketches(v, from, to); err != nil {
 			return err
 		}
 	}
@@ -214,6 +221,44 @@ func (p *part) wantedFiles(v *store.View) ([]store.ArchiveFile, error) {
 	return slices.DeleteFunc(files, func(f store.ArchiveFile) bool {
 		return !slices.ContainsFunc(spans, func(s span) bool { return f.MinTime < s.end && f.MaxTime >= s.start })
 	}), err
+}
+
+// complete says whether the rollups of the family hold every event: those of a
+// declared meter do when its past is filled in.
+func (p *part) complete(v *store.View) (bool, error) {
+	if p.q.Meter == nil || p.q.Meter.Definition == nil {
+		return true, nil
+	}
+	m, err := v.Meter(p.q.Meter.Slug)
+	if errors.Is(err, store.ErrNotFound) {
+		return false, nil // deleted meanwhile
+	}
+	return m.Complete && m.Version == p.q.Meter.Version, err
+}
+
+func (p *part) foldSketches(v *store.View, from, to schemas.Hour) error {
+	family := p.q.sketches()
+	if p.q.Need&Quantiles == 0 || family == nil {
+		return nil
+	}
+	names := map[schemas.SeriesID]int32{}
+	return v.Sketches(store.SketchQuery{Family: family, Accounts: p.q.Accounts, From: from, To: to},
+		func(h schemas.Hour, series *schemas.Series, s schemas.Sketch) error {
+			n, ok := names[series.ID]
+			if !ok {
+				n = p.group(&seriesView{family: family, account: series.Account, dims: series.Dims})
+				names[series.ID] = n
+			}
+			if n < 0 {
+				return nil
+			}
+			place := p.table.at(int64(h) * hour)
+			c, err := p.table.cell(&place, n)
+			if err == nil {
+				p.table.cells[c].sums.rest().values.addSketch(s)
+			}
+			return err
+		})
 }
 
 // resolution is the coarsest of rollups that tells the windows apart.

@@ -26,15 +26,15 @@ type piece struct {
 func hourOf(t int64) schemas.Hour { return schemas.HourOf(t + hour - 1) }
 
 // planOf divides the question's time, as far as it lies in data (there is
-// nothing outside it). holes are hours that rollups cannot answer, in order.
-func planOf(t *table, data span, holes []schemas.Hour) plan {
+// nothing outside it). holes are hours that rollups cannot answer, in order; archive: they answer none.
+func planOf(t *table, data span, holes []schemas.Hour, archive bool) plan {
 	var p plan
 	q := t.q
 	from, to := max(q.From, data.start), min(q.To, data.end)
 	if from >= to {
 		return p
 	}
-	if q.fromArchive() {
+	if archive {
 		p.scan(from, to)
 		return p
 	}

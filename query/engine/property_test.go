@@ -107,7 +107,7 @@ func expected(q *Question, events []event) []string {
 			line += fmt.Sprintf(" extremes %v %v", left[0], left[len(left)-1])
 		}
 		if len(left) > 0 && q.Need&Quantiles != 0 {
-			line += fmt.Sprintf(" median %v", left[(len(left)+1)/2-1])
+			line += fmt.Sprintf(" median about %d", schemas.BucketOfDecimal(left[(len(left)+1)/2-1]))
 		}
 		if q.Distinct != "" {
 			n := 0
@@ -177,7 +177,7 @@ func got(q *Question, groups []*Group) []string {
 			line += fmt.Sprintf(" extremes %v %v", g.ValueMin, g.ValueMax)
 		}
 		if v, ok := g.Quantile(0.5); ok {
-			line += fmt.Sprintf(" median %v", v)
+			line += fmt.Sprintf(" median about %d", schemas.BucketOfDecimal(v))
 		}
 		if q.Distinct != "" {
 			line += fmt.Sprintf(" distinct %d", g.Distinct)

@@ -2,6 +2,7 @@ package engine
 
 import (
 	"fmt"
+	"maps"
 	"net/http"
 	"slices"
 	"strings"
@@ -11,8 +12,12 @@ import (
 	"tallybook/schemas"
 )
 
-// Account is the name of the account in GroupBy. No dimension can have it.
-const Account = "@account"
+// Names that no dimension can have: the account of an event, and, for
+// Distinct, the value that a declared meter reads.
+const (
+	Account = "@account"
+	Value   = "@value"
+)
 
 // Need says which numbers of a group are wanted. Count is always there.
 type Need uint16
@@ -23,7 +28,7 @@ const (
 	Extremes      // ValueMin, ValueMax
 	Bytes
 	Amount
-	Quantiles // Group.Quantile
+	Quantiles // Group.Quantile; from the archive exact, from rollups within schemas.SketchError
 	Latest    // Group.Latest
 )
 
@@ -32,7 +37,9 @@ const (
 // group per window and distinct values of the GroupBy names.
 type Question struct {
 	Family *schemas.Family
-	Need   Need
+	// Meter is the declared meter whose family it is; nil for other families.
+	Meter *schemas.Meter
+	Need  Need
 	// From and To are any instants, in µs. From >= To: nothing matches.
 	From, To int64
 	Accounts []string // nil: all; empty: none
@@ -74,14 +81,11 @@ func Known(f *schemas.Family, name string) bool {
 }
 
 func (q *Question) check() error {
-	if q.Family == nil {
-		return fmt.Errorf("a question needs a family")
+	if q.Family == nil || schemas.IsMeterFamily(q.Family.Name) != (q.Meter != nil && q.Meter.Definition != nil) {
+		return fmt.Errorf("a question needs a family, and that of a declared meter the meter")
 	}
-	names := slices.Clone(q.GroupBy)
-	for name := range q.Filters {
-		names = append(names, name)
-	}
-	if q.Distinct != "" {
+	names := q.names()
+	if q.Distinct != "" && (q.Distinct != Value || q.Meter == nil) {
 		names = append(names, q.Distinct)
 	}
 	slices.Sort(names)
@@ -93,21 +97,32 @@ func (q *Question) check() error {
 	return q.Window.check()
 }
 
+// names are those that divide or choose events.
+func (q *Question) names() []string {
+	return slices.AppendSeq(slices.Clone(q.GroupBy), maps.Keys(q.Filters))
+}
+
 // fromArchive says whether rollups know nothing of what is asked.
 func (q *Question) fromArchive() bool {
-	if q.Window.Size == Minute || q.Need&(Quantiles|Latest) != 0 || q.Distinct != "" {
+	if q.Window.Size == Minute || q.Need&Latest != 0 || q.Distinct != "" || q.Need&Quantiles != 0 && q.sketches() == nil {
 		return true
 	}
-	unknown := func(name string) bool { return !inRollups(q.Family, name) }
-	if slices.ContainsFunc(q.GroupBy, unknown) {
-		return true
+	return slices.ContainsFunc(q.names(), func(name string) bool { return !inRollups(q.Family, name) })
+}
+
+// sketches is the family whose sketches answer quantiles; nil: none does.
+func (q *Question) sketches() *schemas.Family {
+	f := q.Family
+	switch {
+	case f == schemas.FamilyRequest:
+		f = schemas.FamilyLatency
+	case q.Meter == nil || q.Meter.Aggregation != schemas.Percentile:
+		return nil
 	}
-	for name := range q.Filters {
-		if unknown(name) {
-			return true
-		}
+	if slices.ContainsFunc(q.names(), func(name string) bool { return !inRollups(f, name) }) {
+		return nil
 	}
-	return false
+	return f
 }
 
 // tooMuch is a 422 that says how to ask for less.

@@ -78,14 +78,13 @@ type ratedPoint struct {
 
 // ratedReader decodes a row's point once for all names.
 type ratedReader struct {
-	rows  *archive.Rows
 	row   int
 	point ratedPoint
 }
 
 func (d *ratedReader) at(r *archive.Rows, i int) *ratedPoint {
-	if d.rows != r || d.row != i {
-		d.rows, d.row, d.point = r, i, ratedPoint{}
+	if d.row != i {
+		d.row, d.point = i, ratedPoint{}
 		if i < len(r.Data.Ends) {
 			_ = json.Unmarshal(r.Data.At(i), &d.point) // it was held against the rules when it came
 		}

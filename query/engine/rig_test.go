@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"maps"
@@ -216,6 +217,41 @@ func addDeltas(c *store.Checkpoint, events []event) {
 			panic(err)
 		}
 		d.Stale = d.Stale || e.sign < 0 && e.latency != 0
+	}
+	addSketches(c, events)
+}
+
+// addSketches counts latencies by api, version and endpoint.
+func addSketches(c *store.Checkpoint, events []event) {
+	type place struct {
+		account string
+		hour    schemas.Hour
+	}
+	counts, series := map[place]map[schemas.SeriesID][]schemas.SketchCount{}, map[schemas.SeriesID]bool{}
+	for i := range events {
+		e := &events[i]
+		if e.kind != "api.request" || e.latency == 0 {
+			continue
+		}
+		dims := []string{e.name("api"), e.name("version"), e.name("endpoint")}
+		id := schemas.MakeSeriesID("latency", e.account, dims)
+		if !series[id] {
+			series[id] = true
+			c.Series = append(c.Series, schemas.Series{ID: id, Account: e.account, Family: "latency", Dims: dims})
+		}
+		at := place{e.account, schemas.HourOf(e.time)}
+		if counts[at] == nil {
+			counts[at] = map[schemas.SeriesID][]schemas.SketchCount{}
+		}
+		counts[at][id] = append(counts[at][id], schemas.SketchCount{Bucket: schemas.BucketOf(e.latency), Count: e.signed()})
+	}
+	for at, all := range counts {
+		ids := slices.SortedFunc(maps.Keys(all), func(a, b schemas.SeriesID) int { return bytes.Compare(a[:], b[:]) })
+		var pack []byte
+		for _, id := range ids {
+			pack = store.AppendSketch(pack, id, schemas.SketchOf(all[id]))
+		}
+		c.Sketches = append(c.Sketches, store.SketchPack{Account: at.account, Hour: at.hour, Pack: pack})
 	}
 }
 

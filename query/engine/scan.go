@@ -145,7 +145,7 @@ type fileFilter struct {
 }
 
 func (s *scanner) file() *fileFold {
-	f := &fileFold{scanner: s, source: source{family: s.q.Family}, groups: map[string]int32{}, lastTo: notWanted, cellOf: -1}
+	f := &fileFold{scanner: s, source: newSource(s.q), groups: map[string]int32{}, lastTo: notWanted, cellOf: -1}
 	read := func(name string, filter bool) nameReader {
 		r, _ := f.source.name(name, filter) // Known has said that it is there
 		f.columns = append(f.columns, r.columns...)
@@ -176,7 +176,7 @@ func (s *scanner) file() *fileFold {
 
 func (f *fileFold) rows(r *archive.Rows) error {
 	f.begun = true
-	f.source.rated.rows = nil // the same Rows have other rows now
+	f.source.begin()
 	for i := range r.Time {
 		var whole, split bool
 		if f.spanAt[0], whole = find(f.plan.archive, f.spanAt[0], r.Time[i]); !whole {

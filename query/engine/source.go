@@ -13,11 +13,35 @@ import (
 type source struct {
 	family *schemas.Family
 	rated  ratedReader
+	meter  *meterReader // of a declared meter
+}
+
+func newSource(q *Question) source {
+	s := source{family: q.Family}
+	if q.Meter != nil && q.Meter.Definition != nil {
+		s.meter = &meterReader{x: archive.NewExtractor(q.Meter), eventType: q.Meter.EventType,
+			numbers: q.Meter.Aggregation != schemas.UniqueCount}
+	}
+	return s
+}
+
+// begin is called before the rows of a row group are read: Rows is used again
+// for each.
+func (s *source) begin() {
+	s.rated.row = -1
+	if s.meter != nil {
+		s.meter.row = -1
+	}
 }
 
 // name is how rows have the name; filter: as Filters mean it.
 func (s *source) name(name string, filter bool) (nameReader, bool) {
+	dim := s.family.Dim(name)
 	switch {
+	case s.meter != nil && (dim >= 0 || name == Value):
+		return s.meter.name(dim), true
+	case schemas.IsMeterFamily(s.family.Name) && dim >= 0:
+		return nameReader{}, true // asked by Known
 	case s.family == schemas.FamilyRated && name != Account && name != "source":
 		return s.rated.name(name, filter)
 	case s.family == schemas.FamilyRequest && name == "region":
@@ -34,6 +58,9 @@ func (s *source) name(name string, filter bool) (nameReader, bool) {
 // function and measure say is what workers fold; jobs/fold.go says it again, to
 // check.
 func (s *source) counts(kind string) bool {
+	if s.meter != nil {
+		return schemas.MatchesType(s.meter.eventType, kind)
+	}
 	switch s.family {
 	case schemas.FamilyRequest:
 		return kind == schemas.TypeRequest
@@ -63,12 +90,23 @@ func (s *source) columns(need Need) (columns []string) {
 	add(usage && need&Amount != 0, "amount")
 	add(s.family == schemas.FamilyRequest && need&Bytes != 0, "bytes")
 	add(s.family == schemas.FamilyInternalError, "records")
+	if s.meter != nil {
+		return s.meter.x.Columns()
+	}
 	return columns
 }
 
 // measure is what row i adds, before its sign.
 func (s *source) measure(r *archive.Rows, i int, m *schemas.Measures) (err error) {
 	m.Count = 1
+	if s.meter != nil {
+		if v := s.meter.x.Value(r, i); v.Has && s.meter.numbers {
+			m.ValueCount, m.ValueSum, m.ValueMin, m.ValueMax = 1, v.Number, v.Number, v.Number
+		} else if v.Has {
+			m.ValueCount = 1
+		}
+		return nil
+	}
 	if i < len(r.Records) {
 		m.Count = r.Records[i]
 	}
@@ -89,4 +127,27 @@ func (s *source) measure(r *archive.Rows, i int, m *schemas.Measures) (err error
 		m.Bytes = r.Bytes[i]
 	}
 	return nil
+}
+
+// meterReader reads a declared meter's dimensions and value.
+type meterReader struct {
+	x         *archive.Extractor
+	eventType string
+	numbers   bool // its values are numbers
+	row       int
+	dims      []string
+}
+
+// name reads the dimension at a position; below 0 the value.
+func (m *meterReader) name(dim int) nameReader {
+	text := func(r *archive.Rows, i int) string {
+		if dim < 0 {
+			return string(m.x.Value(r, i).Text)
+		}
+		if m.row != i {
+			m.row, m.dims = i, m.x.AppendDims(m.dims[:0], r, i)
+		}
+		return m.dims[dim]
+	}
+	return nameReader{columns: m.x.Columns(), key: interned(text), text: text}
 }

@@ -92,11 +92,14 @@ func (s *sums) fill(g *Group) (err error) {
 	return errors.Join(errs[:]...)
 }
 
-// valueSet is the values of events, with how many events have each.
+// valueSet is the values of events: from the archive how many events have
+// each, from rollups how many fell into each bucket.
 type valueSet struct {
-	counts map[schemas.Decimal]int64
-	sorted []schemas.Decimal
-	n      int64
+	counts  map[schemas.Decimal]int64
+	buckets map[schemas.Bucket]int64
+	sorted  []schemas.Decimal // of counts, made when first asked for
+	sketch  schemas.Sketch    // of both; nil where buckets is
+	n       int64             // of counts
 }
 
 func (v *valueSet) add(d schemas.Decimal, n int64) (isNew bool) {
@@ -109,12 +112,31 @@ func (v *valueSet) add(d schemas.Decimal, n int64) (isNew bool) {
 	return len(v.counts) > had
 }
 
+func (v *valueSet) addSketch(s schemas.Sketch) {
+	if v.buckets == nil {
+		v.buckets = map[schemas.Bucket]int64{}
+	}
+	for _, c := range s {
+		v.buckets[c.Bucket] += c.Count
+	}
+}
+
 // Quantile is the least value that at least the share p of the group's values
 // does not exceed (nearest rank); ok is false where it has no values or the
 // question did not need Quantiles. It is for one goroutine.
 func (g *Group) Quantile(p float64) (value schemas.Decimal, ok bool) {
 	v := g.values
-	if v == nil || v.n <= 0 {
+	switch {
+	case v == nil:
+		return value, false
+	case v.buckets != nil:
+		return v.about(p)
+	}
+	return v.exact(p)
+}
+
+func (v *valueSet) exact(p float64) (value schemas.Decimal, ok bool) {
+	if v.n <= 0 {
 		return value, false
 	}
 	if v.sorted == nil {
@@ -132,4 +154,23 @@ func (g *Group) Quantile(p float64) (value schemas.Decimal, ok bool) {
 		}
 	}
 	return v.sorted[len(v.sorted)-1], true
+}
+
+func (v *valueSet) about(p float64) (value schemas.Decimal, ok bool) {
+	if v.sketch == nil {
+		var all []schemas.SketchCount
+		for b, n := range v.buckets {
+			all = append(all, schemas.SketchCount{Bucket: b, Count: n})
+		}
+		for d, n := range v.counts {
+			all = append(all, schemas.SketchCount{Bucket: schemas.BucketOfDecimal(d), Count: n})
+		}
+		v.sketch = schemas.SketchOf(all)
+	}
+	f, ok := v.sketch.Quantile(p)
+	if !ok {
+		return value, false
+	}
+	value, err := schemas.DecimalOf(f)
+	return value, err == nil
 }
