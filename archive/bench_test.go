@@ -18,19 +18,20 @@ const benchRows = 1 << 17 // a batch of live traffic
 // perCore reports rows per second of processor time, which other work on the
 // machine disturbs less than the clock.
 func perCore(b *testing.B, work func() (rows int)) {
-	cpu := func() float64 {
-		var u syscall.Rusage
-		if err := syscall.Getrusage(syscall.RUSAGE_SELF, &u); err != nil {
-			b.Fatal(err)
-		}
-		return float64(u.Utime.Nano()+u.Stime.Nano()) / 1e9
-	}
-	start, rows := cpu(), 0
+	start, rows := cpuSeconds(b), 0
 	for b.Loop() {
 		rows += work()
 	}
-	b.ReportMetric(float64(rows)/(cpu()-start), "rows/s/core")
+	b.ReportMetric(float64(rows)/(cpuSeconds(b)-start), "rows/s/core")
 	b.ReportMetric(0, "ns/op")
+}
+
+func cpuSeconds(b *testing.B) float64 {
+	var u syscall.Rusage
+	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &u); err != nil {
+		b.Fatal(err)
+	}
+	return float64(u.Utime.Nano()+u.Stime.Nano()) / 1e9
 }
 
 func BenchmarkWrite(b *testing.B) {

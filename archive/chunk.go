@@ -1,6 +1,7 @@
 package archive
 
 import (
+	"bytes"
 	"encoding/binary"
 	"fmt"
 	"math/bits"
@@ -45,7 +46,7 @@ func newPageReader() pageReader {
 
 // start begins a column chunk.
 func (p *pageReader) start(chunk []byte) {
-	p.in.b, p.row, p.head = chunk, 0, pageHead{}
+	p.in, p.row, p.head = compact{b: chunk}, 0, pageHead{}
 	p.entries.reset()
 }
 
@@ -53,14 +54,14 @@ func (p *pageReader) start(chunk []byte) {
 // dictionary where it comes first. It reports false behind the last page.
 func (p *pageReader) next(c *column) (bool, error) {
 	p.row += p.head.values
-	for len(p.in.b) > 0 {
+	for len(p.in.rest()) > 0 {
 		p.head = pageHead{}
 		p.head.read(&p.in)
 		h := &p.head
-		if h.size < 0 || h.size > maxPageSize || h.packed < 0 || h.packed > len(p.in.b) || h.values < 0 {
+		if h.size < 0 || h.size > maxPageSize || h.packed < 0 || h.values < 0 {
 			return false, fmt.Errorf("page of %d bytes, %d packed, %d values", h.size, h.packed, h.values)
 		}
-		p.packed, p.in.b = p.in.b[:h.packed], p.in.b[h.packed:]
+		p.packed = p.in.take(uint64(h.packed))
 		switch h.kind {
 		case format.DataPage:
 			return true, nil
@@ -105,8 +106,8 @@ func (p *pageReader) open(c *column) error {
 	size := int(binary.LittleEndian.Uint32(p.body))
 	encoded := p.body[4 : 4+size]
 	p.data = p.body[4+size:]
-	run := compact{encoded}
-	if head := run.uvarint(); head&1 == 0 && len(run.b) == 1 && int(head>>1) == p.head.values && run.b[0] == 1 {
+	run := compact{b: encoded}
+	if head := run.uvarint(); head&1 == 0 && int(head>>1) == p.head.values && string(run.rest()) == "\x01" {
 		return nil // one run: no nulls
 	}
 	enc := rle.Encoding{BitWidth: 1}
@@ -114,11 +115,8 @@ func (p *pageReader) open(c *column) error {
 	if p.levelBuffer, err = enc.DecodeLevels(p.levelBuffer, encoded); err != nil {
 		return err
 	}
-	p.levels, p.present = p.levelBuffer[:p.head.values], 0
-	for _, level := range p.levels {
-		p.present += int(level)
-	}
-	if p.present == p.head.values {
+	p.levels = p.levelBuffer[:p.head.values]
+	if p.present = bytes.Count(p.levels, []byte{1}); p.present == p.head.values {
 		p.levels = nil
 	}
 	return nil

@@ -51,7 +51,7 @@ func (r *reader) mayHave(g *group, id string) (ok bool, err error) {
 // checkFilter asks a bloom filter behind its header.
 func checkFilter(b []byte, id string) (ok bool, err error) {
 	defer recoverDamage(&err)
-	in, size := compact{b}, int64(-1)
+	in, size := compact{b: b}, int64(-1)
 	for field, k := in.field(0); k != thriftStop; field, k = in.field(field) {
 		if field == 1 {
 			size = in.integer(k)
@@ -59,8 +59,9 @@ func checkFilter(b []byte, id string) (ok bool, err error) {
 			in.skip(k)
 		}
 	}
-	if size != int64(len(in.b)) || size == 0 || size%bloom.BlockSize != 0 {
-		return false, fmt.Errorf("%w: it has %d bytes instead of %d", ErrDamaged, len(in.b), size)
+	bits := in.rest()
+	if size != int64(len(bits)) || size == 0 || size%bloom.BlockSize != 0 {
+		return false, fmt.Errorf("%w: it has %d bytes instead of %d", ErrDamaged, len(bits), size)
 	}
-	return bloom.CheckSplitBlock(bytes.NewReader(in.b), size, xxhash.Sum64([]byte(id)))
+	return bloom.CheckSplitBlock(bytes.NewReader(bits), size, xxhash.Sum64([]byte(id)))
 }

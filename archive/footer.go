@@ -80,7 +80,7 @@ func parseFooter(b []byte, size int64) (f *footer, err error) {
 	}
 	defer recoverDamage(&err)
 	meta := fileMeta{values: map[string]string{}}
-	meta.read(&compact{b[sumBytes : len(b)-trailerSize]})
+	meta.read(&compact{b: b[sumBytes : len(b)-trailerSize]})
 	f = &footer{dataset: schemas.Topic(meta.values[keyDataset]), rows: meta.rows, groups: meta.groups, size: size}
 	columns := columnsOf[f.dataset]
 	if version := meta.values[keyFormat]; columns == nil || version != formatVersion {

@@ -125,8 +125,9 @@ func appendEntries[T any](to []T, p *pageReader, entries []T, null T) ([]T, erro
 	all, room := grow(to, p)
 	switch {
 	case p.levels == nil && indexes == nil:
+		only := entries[0]
 		for i := range room {
-			room[i] = entries[0]
+			room[i] = only
 		}
 	case p.levels == nil:
 		for i, k := range indexes {

@@ -11,7 +11,8 @@ import (
 // which is most of what a small file costs. Bytes that are no Thrift make it
 // panic; it is given only such as have passed their CRC.
 type compact struct {
-	b []byte // what is not read yet
+	b  []byte
+	at int // what lies before has been read
 }
 
 // Types on the wire. A boolean's value is its type.
@@ -32,19 +33,31 @@ const (
 
 var errThrift = errors.New("metadata that are no Thrift")
 
+// rest is what has not been read.
+func (c *compact) rest() []byte { return c.b[c.at:] }
+
 func (c *compact) byte() byte {
-	b := c.b[0]
-	c.b = c.b[1:]
-	return b
+	c.at++
+	return c.b[c.at-1]
 }
 
 func (c *compact) uvarint() uint64 {
-	n, size := binary.Uvarint(c.b)
+	n, size := binary.Uvarint(c.b[c.at:])
 	if size <= 0 {
 		panic(errThrift)
 	}
-	c.b = c.b[size:]
+	c.at += size
 	return n
+}
+
+// take is the next n bytes as a view.
+func (c *compact) take(n uint64) []byte {
+	if n > uint64(len(c.b)-c.at) {
+		panic(errThrift)
+	}
+	from := c.at
+	c.at += int(n)
+	return c.b[from:c.at:c.at]
 }
 
 func (c *compact) zigzag() int64 {
@@ -75,13 +88,7 @@ func (c *compact) binary(kind byte) []byte {
 	if kind != thriftBinary {
 		panic(errThrift)
 	}
-	n := c.uvarint()
-	if n > uint64(len(c.b)) {
-		panic(errThrift)
-	}
-	b := c.b[:n:n]
-	c.b = c.b[n:]
-	return b
+	return c.take(c.uvarint())
 }
 
 // list begins a field's list of n structs. Each has a byte at least, so that n
@@ -103,7 +110,7 @@ func (c *compact) items() (n int, kind byte) {
 	if size == 15 {
 		size = c.uvarint()
 	}
-	if size > uint64(len(c.b)) {
+	if size > uint64(len(c.b)-c.at) {
 		panic(errThrift)
 	}
 	return int(size), head & 15
@@ -117,7 +124,7 @@ func (c *compact) skip(kind byte) {
 	case kind <= thriftInt64:
 		c.uvarint()
 	case kind == thriftDouble:
-		c.b = c.b[8:]
+		c.take(8)
 	case kind == thriftBinary:
 		c.binary(kind)
 	case kind == thriftList || kind == thriftSet:
