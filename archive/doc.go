@@ -66,10 +66,43 @@
 //
 // The file's metadata has tallybook.dataset and tallybook.format ("1").
 //
+// # Integrity
+//
+// No decoder sees bytes that are not what was written. A column chunk (from the
+// header of its first page to its end), a bloom filter (with its header) and the
+// footer each have a CRC-32C, and are read whole, checked, and only then decoded:
+//
+//	"PAR1"  column chunks and bloom filters, row group by row group  page index
+//	CRC     4 bytes, big-endian, of all that follows it
+//	footer  Parquet's FileMetaData, its length in 4 bytes, "PAR1"
+//
+// The footer's metadata have the other CRCs in hexadecimal, eight digits each:
+// tallybook.crc32c.columns those of the column chunks, row group by row group in
+// the order of the columns, and tallybook.crc32c.filters those of the bloom
+// filters in that order. Parquet's offsets are explicit, so that other readers
+// pass over what they do not know. Every offset and length of the footer is held
+// against the file's size before memory is taken for it. What fails is
+// ErrDamaged. The magic at the beginning and the page index are not ours to read
+// and have no CRC; a file's SHA-256, which the store has, covers them too.
+//
+// # Reading
+//
+// Read gives all rows of a file, Scan those of a window and of accounts, Find
+// those of an id. A file is opened with one read of its end, in which the footer
+// lies, and all of a small file; a footer that was parsed is kept, up to 32 MiB
+// of them. Then each column of a row group is one read. Row groups that the
+// bounds of account or time exclude are not read, pages without a wanted row not
+// decompressed; where the bounds say that all rows are wanted, account and time
+// are not read either. Within a row group the rows of an account, and a window
+// of each, lie together, so that wanted rows are a few spans.
+//
 // The Writer lays out files itself, from the encodings, Thrift and metadata
 // types that parquet-go exports, because Rows holds codes where parquet-go's
 // writer wants strings to look up: about twice its speed on the same rows, in three
-// quarters of the space. Reading
-// is parquet-go's. TestReadBackByLibrary compares every column through its row
-// reader.
+// quarters of the space. The reader decodes pages with parquet-go's encodings
+// straight into Rows, where parquet-go's page readers give what would have to be
+// copied again: three to five times their speed. It reads what the Writer writes, and no
+// other Parquet.
+// TestReadBackByLibrary compares every column through parquet-go's row reader,
+// TestFooter every number of the footer.
 package archive

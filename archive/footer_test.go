@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"hash/crc32"
 	"math/rand/v2"
+	"reflect"
 	"slices"
 	"testing"
 
@@ -76,6 +77,27 @@ func TestFooter(t *testing.T) {
 			}
 		}
 	})
+}
+
+// A footer that is longer than what is read at first takes a second read.
+func TestLongFooter(t *testing.T) {
+	file := fileOf(t, mixedRows(schemas.Usage, 50, false))
+	want := mustFooter(t, file)
+	length := int64(binary.LittleEndian.Uint32([]byte(file[len(file)-trailerSize:]))) + sumBytes + trailerSize
+	for first, reads := range map[int64]int{trailerSize: 2, length - 1: 2, length: 1, length + 1: 1, 1 << 20: 1} {
+		watched := &watchedBucket{Bucket: NewMem()}
+		if err := put(watched, damagedName, file); err != nil {
+			t.Fatal(err)
+		}
+		r := newReader()
+		var err error
+		if r.file, err = watched.Open(t.Context(), damagedName); err != nil {
+			t.Fatal(err)
+		}
+		if got, err := r.readFooter(first); err != nil || !reflect.DeepEqual(got, want) || len(watched.reads) != reads {
+			t.Errorf("%d bytes at first: got %+v, %v by %d reads, want %d", first, got, err, len(watched.reads), reads)
+		}
+	}
 }
 
 // A Parquet file that is not ours is refused, also where its CRC is right.

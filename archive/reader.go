@@ -50,7 +50,7 @@ func (a *Archive) withFile(ctx context.Context, name string, use func(*reader) e
 	defer r.release()
 	r.file = f
 	if r.footer = a.footers.get(name, f.Size()); r.footer == nil {
-		if r.footer, err = r.readFooter(); err != nil {
+		if r.footer, err = r.readFooter(tailBytes); err != nil {
 			return fmt.Errorf("read %s: %w", name, err)
 		}
 		a.footers.put(name, r.footer)
@@ -97,12 +97,13 @@ func (r *reader) release() {
 	r.needed, r.wanted = r.needed[:0], r.wanted[:0]
 }
 
-func (r *reader) readFooter() (*footer, error) {
+// readFooter reads the footer, by one read where it is not longer than first.
+func (r *reader) readFooter(first int64) (*footer, error) {
 	size := r.file.Size()
 	if size < int64(len(magic)+sumBytes+trailerSize) {
 		return nil, fmt.Errorf("%w: %w", ErrDamaged, errNoFooter)
 	}
-	if err := r.readTail(min(size, tailBytes)); err != nil {
+	if err := r.readTail(min(size, first)); err != nil {
 		return nil, err
 	}
 	length, err := footerLength(r.tail[len(r.tail)-trailerSize:], size)
