@@ -261,7 +261,7 @@ func (p *parts) collector(ctx context.Context) (*collector.Collector, error) {
 	if err != nil {
 		return nil, err
 	}
-	cfg := collector.Config{Kafka: p.kafka, Partitions: partitions, Rules: p.rules(), Log: p.log, Metrics: p.registry,
+	cfg := collector.Config{Kafka: p.kafka, Partitions: partitions, Store: p.store, DedupeWindow: p.cfg.DedupeSpan, Rules: p.rules(), Log: p.log, Metrics: p.registry,
 		MaxEventBytes: min(p.cfg.MaxRecord, 1<<20)}
 	if p.broker != nil {
 		cfg.Behind = p.broker.Full

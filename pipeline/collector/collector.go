@@ -22,10 +22,11 @@ import (
 // Config of a collector. Kafka and Partitions are required; zero values of the
 // rest take the default.
 type Config struct {
-	Kafka      *broker.Kafka
-	Partitions map[schemas.Topic]int // as Kafka.EnsureTopics answered
-	Rules      schemas.Rules         // default schemas.DefaultRules()
-	Store      *store.Store          // the catalog; nil: endpoints that need it are left out
+	Kafka        *broker.Kafka
+	Partitions   map[schemas.Topic]int // as Kafka.EnsureTopics answered
+	Rules        schemas.Rules         // default schemas.DefaultRules()
+	Store        *store.Store          // the catalog; nil: endpoints that need it are left out
+	DedupeWindow time.Duration         // of the workers; default 24 h
 
 	// Behind reports that what is in the log cannot be worked off: the embedded
 	// broker is full, or the workers are far behind. Requests then get 503.
@@ -136,10 +137,10 @@ func (c *Collector) laneOf(e *event) *lane {
 
 // Endpoints are all that write events. They have their own deadlines.
 func (c *Collector) Endpoints() []api.Endpoint {
-	return []api.Endpoint{
+	return append(c.usageEndpoints(), []api.Endpoint{
 		{Method: "POST", Path: "/v1/events", Access: api.Ingest, Form: api.PlainForm, Timeout: -1, Handle: c.results},
 		{Method: "POST", Path: "/api/v1/events", Access: api.Ingest, Form: api.ProblemForm, Timeout: -1, Handle: c.allOrNothing},
-	}
+	}...)
 }
 
 // Server is an http.Server with the deadlines and limits that the collector

@@ -36,6 +36,7 @@ type metrics struct {
 // Outcomes of events besides schemas.Reason.
 const (
 	accepted   = "accepted"
+	rejected   = "rejected"
 	notDurable = "not_durable"
 )
 

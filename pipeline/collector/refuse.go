@@ -37,6 +37,9 @@ func (c *Collector) produce(ctx context.Context, events []event) error {
 	}
 	if !l.budget.take(l.bytes) {
 		l.bytes = 0
+		for i := range events {
+			events[i].lost = true
+		}
 		return unavailable(time.Second, "too many bytes are in flight; try again")
 	}
 	in := &intake{events: events, received: c.cfg.Now().Truncate(time.Millisecond)}

@@ -60,7 +60,7 @@ func newSetup(t testing.TB, cfg Config, adjust ...func(*http.Server)) *setup {
 	}()
 	router := mux.NewRouter()
 	// As behind a guard, an administrator calls who may name an account.
-	if err := api.Mount(router, api.Options{Guard: &api.Guard{NoAuth: true}, Registry: s.registry}, s.collector.Endpoints()); err != nil {
+	if err := api.Mount(router, api.Options{Guard: &api.Guard{NoAuth: true, Store: cfg.Store}, Registry: s.registry}, s.collector.Endpoints()); err != nil {
 		t.Fatal(err)
 	}
 	server := httptest.NewUnstartedServer(router)
