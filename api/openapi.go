@@ -132,7 +132,7 @@ func complete(doc map[string]any, endpoints []Endpoint) (undescribed []string, e
 func clone(op map[string]any) (map[string]any, error) {
 	text, err := json.Marshal(op)
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
 	var copied map[string]any
 	return copied, json.Unmarshal(text, &copied)
@@ -140,6 +140,10 @@ func clone(op map[string]any) (map[string]any, error) {
 
 // complete adds credentials and refusals to an operation's description.
 func (e *Endpoint) complete(op map[string]any) {
+	op["x-access"] = e.Access.String()
+	if e.Scope == Replace {
+		op["x-scope"] = "replace"
+	}
 	responses, _ := op["responses"].(map[string]any)
 	if responses == nil {
 		responses = map[string]any{}
