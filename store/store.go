@@ -58,6 +58,8 @@ type Store struct {
 	known *knownSet       // of series and days that are committed
 
 	secret [16]byte // of the installation; set by Open
+
+	tokens tokenQueue // of webhooks, to be remembered
 }
 
 // Open opens the database at url ("sqlite:///path/to/file.db" or a plain path),
