@@ -54,6 +54,8 @@ type rig struct {
 	store   *store.Store
 	bucket  *archive.Mem
 	archive *archive.Archive
+
+	metering store.Metering // of the checkpoints
 }
 
 func newRig(t testing.TB) *rig {
@@ -110,7 +112,7 @@ func (r *rig) stage(tp schemas.Partition, events, refused []event, duplicates in
 		r.t.Fatal(err)
 	}
 	n := int64(len(events)) + duplicates
-	c := &store.Checkpoint{From: from, To: from, ClosedAt: time.UnixMicro(micros("2026-03-01T00:00:00Z")).UTC(),
+	c := &store.Checkpoint{From: from, To: from, Metering: r.metering, ClosedAt: time.UnixMicro(micros("2026-03-01T00:00:00Z")).UTC(),
 		Ledger: store.Ledger{First: from.Next, Counted: int64(len(events)), Duplicate: duplicates}}
 	files := r.stageRows(tp, tp.Topic, from, from.Next, events)
 	offset := from.Next + int64(len(events))

@@ -16,6 +16,12 @@ func Standard(st *store.Store, ar *archive.Archive) []Job {
 		{Name: "rollups", Schedule: "*/5 * * * *", Run: func(ctx context.Context, now time.Time, progress func(string)) error {
 			return BuildRollups(ctx, st, now, progress)
 		}},
+		{Name: "sketches", Schedule: "*/5 * * * *", Run: func(ctx context.Context, now time.Time, progress func(string)) error {
+			return MergeSketches(ctx, st, progress)
+		}},
+		{Name: "backfill", Schedule: "@every 5s", Run: func(ctx context.Context, now time.Time, progress func(string)) error {
+			return Backfill(ctx, BackfillConfig{Store: st, Archive: ar, Now: func() time.Time { return now }, Progress: progress})
+		}},
 		{Name: "verify", Schedule: "17 3 * * *", Run: func(ctx context.Context, now time.Time, progress func(string)) error {
 			report, err := Verify(ctx, VerifyConfig{Store: st, Archive: ar, Progress: progress})
 			return checked(report.OK(), report.String(), err)

@@ -153,27 +153,39 @@ func (s *Store) FillMeter(ctx context.Context, f MeterFill) (filled bool, err er
 	id, u := MeterIDOf(f.Meter), f.Unit
 	c := &Checkpoint{From: Position{Partition: u.Partition}, Series: f.Series, Deltas: f.Deltas, Sketches: f.Sketches}
 	var ids [][16]byte
-	err = s.transact(ctx, func(w *writeTx) error {
-		n, err := w.execCount(ctx, `INSERT INTO meter_backfill (slug, version, topic, partition, day, rows, done_at)
-			SELECT slug, version, topic, ?, ?, ?, ? FROM meters WHERE slug = ? AND version = ? AND topic = ? AND deleted_at IS NULL
-			ON CONFLICT DO NOTHING`,
-			u.Partition.ID, int64(u.Day), f.Rows, s.opts.Now().UnixMicro(), id.Slug, id.Version, string(u.Partition.Topic))
-		if filled = n == 1; err != nil || !filled {
-			return err
-		}
-		if ids, err = s.insertSeries(ctx, w, c); err != nil {
-			return err
-		}
-		if err := addRollups(ctx, w, c); err != nil {
-			return err
-		}
-		return insertSketches(ctx, w, c, f.Meter.Family.Name)
+	err = s.step("fill", func() error {
+		return s.transact(ctx, func(w *writeTx) error {
+			err := s.step("note", func() (err error) {
+				filled, err = s.noteFilled(ctx, w, id, &f)
+				return err
+			})
+			if err != nil || !filled {
+				return err
+			}
+			if err := s.step("series", func() (err error) { ids, err = s.insertSeries(ctx, w, c); return err }); err != nil {
+				return err
+			}
+			if err := s.step("rollups", func() error { return addRollups(ctx, w, c) }); err != nil {
+				return err
+			}
+			return s.step("sketches", func() error { return insertSketches(ctx, w, c, f.Meter.Family.Name) })
+		})
 	})
 	if err != nil {
 		return false, fmt.Errorf("fill meter %s, %s/%d of %s: %w", id.Slug, u.Partition.Topic, u.Partition.ID, u.Day, err)
 	}
 	s.known.add(ids)
 	return filled, nil
+}
+
+// noteFilled is false where the unit was filled before, or the meter is deleted.
+func (s *Store) noteFilled(ctx context.Context, w *writeTx, id MeterID, f *MeterFill) (bool, error) {
+	u := &f.Unit
+	n, err := w.execCount(ctx, `INSERT INTO meter_backfill (slug, version, topic, partition, day, rows, done_at)
+		SELECT slug, version, topic, ?, ?, ?, ? FROM meters WHERE slug = ? AND version = ? AND topic = ? AND deleted_at IS NULL
+		ON CONFLICT DO NOTHING`,
+		u.Partition.ID, int64(u.Day), f.Rows, s.opts.Now().UnixMicro(), id.Slug, id.Version, string(u.Partition.Topic))
+	return n == 1, err
 }
 
 // CompleteMeter marks a meter whose every event is in its rollups: it is live of
