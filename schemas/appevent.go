@@ -187,3 +187,22 @@ func CheckReceipt(ev *Event, received int64) *Rejection {
 	return &Rejection{TimeAfterReceipt, "time", fmt.Sprintf("time must not be later than the receipt, %s",
 		FormatTime(received))}
 }
+
+// AppEventShown is an application event as answers show it; session, category,
+// name, data and timestamp are what POST /events/ takes.
+type AppEventShown struct {
+	ID        string          `json:"id"`
+	Session   AppSessionShown `json:"session"`
+	Category  string          `json:"category"`
+	Name      string          `json:"name"`
+	Data      jsontext.Value  `json:"data"`
+	Timestamp string          `json:"timestamp"`
+	Revision  int64           `json:"revision"` // the ETag
+	Account   string          `json:"account"`
+	Source    string          `json:"source"` // AppSource, where POST /events/ made it
+}
+
+// AppSessionShown names a session.
+type AppSessionShown struct {
+	ID string `json:"id"`
+}

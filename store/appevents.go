@@ -4,8 +4,12 @@ import (
 	"context"
 	"database/sql"
 	"database/sql/driver"
+	"errors"
 	"fmt"
 	"math"
+	"slices"
+
+	"tallybook/schemas"
 )
 
 // AppEvent is an application event as it is now, or, in a checkpoint, what
@@ -30,6 +34,12 @@ type AppError struct {
 	Error, Account string // the row's
 	Time           int64
 	Event          string // id that the event would have had, "" where it had none
+}
+
+// Shown is the event as answers show it.
+func (e *AppEvent) Shown() schemas.AppEventShown {
+	return schemas.AppEventShown{ID: e.ID, Session: schemas.AppSessionShown{ID: e.Session}, Category: e.Category, Name: e.Name,
+		Data: e.Data, Timestamp: schemas.FormatTime(e.Time), Revision: e.Revision, Account: e.Account, Source: e.Source}
 }
 
 const appColumns = `account, source, id, session, category, name, time, revision, topic_partition, topic_offset, data`
@@ -128,9 +138,29 @@ func (v *View) AppEvents(f AppEventFilter) ([]AppEvent, error) {
 	return collect(v, scanAppEvent, query, where.args...)
 }
 
-// AppEventsByID are the events of an id, also retracted ones: mostly one, but
-// accounts and sources choose ids as they like. account and source "": any.
-func (v *View) AppEventsByID(account, source, id string, limit int) ([]AppEvent, error) {
+// ErrSeveral: more than one event has the id.
+var ErrSeveral = errors.New("several events have the id")
+
+// AppEvent is the event of an id, also where it was retracted. Accounts and
+// sources choose ids as they like; account and source "": any. Of several, that
+// of POST /events/ is meant; ErrSeveral where that does not tell either.
+func (v *View) AppEvent(account, source, id string) (AppEvent, error) {
+	found, err := v.appEventsByID(account, source, id)
+	if err != nil || len(found) == 1 {
+		return append(found, AppEvent{})[0], err
+	}
+	if len(found) == 0 {
+		return AppEvent{}, ErrNotFound
+	}
+	own := slices.DeleteFunc(found, func(e AppEvent) bool { return e.Source != schemas.AppSource })
+	if len(own) != 1 {
+		return AppEvent{}, ErrSeveral
+	}
+	return own[0], nil
+}
+
+func (v *View) appEventsByID(account, source, id string) ([]AppEvent, error) {
+	const most = 100 // that many accounts or sources with one id are several in any case
 	where := filter{}
 	where.add(`id = ?`, id)
 	if account != "" {
@@ -140,7 +170,7 @@ func (v *View) AppEventsByID(account, source, id string, limit int) ([]AppEvent,
 		where.add(`source = ?`, source)
 	}
 	return collect(v, scanAppEvent, `SELECT `+appColumns+`, retracted_at, seq FROM app_events`+where.sql()+
-		` ORDER BY account, source`+where.limit(limit), where.args...)
+		` ORDER BY account, source`+where.limit(most), where.args...)
 }
 
 // AppErrorFilter narrows AppErrors; zero fields do not, but for From and To.

@@ -98,30 +98,44 @@ func TestAppEvents(t *testing.T) {
 			t.Errorf("%s: got %q, want %q", is.what, got, is.want)
 		}
 	}
-	find := func(account, source, id string) []AppEvent {
-		return viewed(t, s, func(v *View) ([]AppEvent, error) { return v.AppEventsByID(account, source, id, 10) })
+	find := func(account, source, id string) AppEvent {
+		return viewed(t, s, func(v *View) (AppEvent, error) { return v.AppEvent(account, source, id) })
 	}
-	if got := find("a", "", "1"); len(got) != 1 || got[0].Time != 10 || got[0].Category != "z" || string(got[0].Data) != `[2]` || got[0].Offset != 7 {
+	if got := find("a", "", "1"); got.Time != 10 || got.Category != "z" || string(got.Data) != `[2]` || got.Offset != 7 {
 		t.Errorf("amended: got %+v", got)
 	}
-	if got := find("", schemas.AppSource, "1"); len(got) != 2 {
-		t.Errorf("of two accounts: got %+v", got)
+	for want, key := range map[error]EventKey{ErrSeveral: {"", schemas.AppSource, "1"}, ErrNotFound: {"b", "", "2"}} {
+		err := s.View(ctx, func(v *View) error {
+			_, err := v.AppEvent(key.Account, key.Source, key.ID)
+			return err
+		})
+		if !errors.Is(err, want) {
+			t.Errorf("%+v: got %v, want %v", key, err, want)
+		}
 	}
 
 	gone := AppEvent{EventKey: EventKey{"a", schemas.AppSource, "2"}, Revision: 1, RetractedAt: 5}
 	stale := appEvent("a", "1", 0, "old", "old")
 	stale.Revision = 1
 	again := appEvent("b", "1", 50, "again", "again") // forgotten by the dedupe window
-	c = o.next(3)
-	c.AppEvents = []AppEvent{gone, stale, again}
+	foreign := appEvent("b", "1", 1, "x", "n")
+	foreign.Source = "elsewhere"
+	c = o.next(4)
+	c.AppEvents = []AppEvent{gone, stale, again, foreign}
 	o.apply(c)
-	if got, want := appIDs(t, s, all), "3.0 1.0 1.1"; got != want {
+	if got := find("b", "", "1"); got.Source != schemas.AppSource || got.Category != "x" {
+		t.Errorf("of two sources: got %+v", got)
+	}
+	if got := find("b", "elsewhere", "1"); got.Source != "elsewhere" {
+		t.Errorf("of the source named: got %+v", got)
+	}
+	if got, want := appIDs(t, s, all), "3.0 1.0 1.1 1.0"; got != want {
 		t.Errorf("got %q, want %q", got, want)
 	}
-	if got := find("a", "", "2"); len(got) != 1 || got[0].RetractedAt != 5 || got[0].Revision != 1 || got[0].Category != "y" {
+	if got := find("a", "", "2"); got.RetractedAt != 5 || got.Revision != 1 || got.Category != "y" {
 		t.Errorf("retracted: got %+v", got)
 	}
-	if got := find("a", "", "1")[0].Category; got != "z" {
+	if got := find("a", "", "1").Category; got != "z" {
 		t.Errorf("a late revision was written over a newer one: %q", got)
 	}
 }

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
+	"slices"
 	"sync"
 	"time"
 
@@ -37,6 +38,7 @@ type Config struct {
 	MaxEventBytes  int           // of one event; default 1 MiB, at most that
 	MaxEvents      int           // of a request; default 10,000
 	ProduceTimeout time.Duration // from the whole body to every acknowledgement; default 10 s
+	ApplyTimeout   time.Duration // how long a change of an application event waits for the workers; default 10 s
 
 	Now     func() time.Time
 	Log     *slog.Logger
@@ -63,6 +65,7 @@ func (c *Config) fill() error {
 	c.MaxEventBytes = cmp.Or(c.MaxEventBytes, 1<<20)
 	c.MaxEvents = cmp.Or(c.MaxEvents, 10_000)
 	c.ProduceTimeout = cmp.Or(c.ProduceTimeout, 10*time.Second)
+	c.ApplyTimeout = cmp.Or(c.ApplyTimeout, 10*time.Second)
 	if c.MaxEventBytes > 1<<20 {
 		return fmt.Errorf("events of up to %d bytes: a record may have up to %d", c.MaxEventBytes, 1<<20)
 	}
@@ -137,10 +140,10 @@ func (c *Collector) laneOf(e *event) *lane {
 
 // Endpoints are all that write events. They have their own deadlines.
 func (c *Collector) Endpoints() []api.Endpoint {
-	return append(c.usageEndpoints(), []api.Endpoint{
+	return slices.Concat(c.usageEndpoints(), c.appEndpoints(), []api.Endpoint{
 		{Method: "POST", Path: "/v1/events", Access: api.Ingest, Form: api.PlainForm, Timeout: -1, Handle: c.results},
 		{Method: "POST", Path: "/api/v1/events", Access: api.Ingest, Form: api.ProblemForm, Timeout: -1, Handle: c.allOrNothing},
-	}...)
+	})
 }
 
 // Server is an http.Server with the deadlines and limits that the collector

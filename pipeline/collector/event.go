@@ -21,6 +21,7 @@ type event struct {
 	key      []byte
 	value    []byte
 	headers  []kafka.Header // few and short
+	received time.Time      // the record's timestamp; zero: the request's
 	rejected *schemas.Rejection
 	lost     bool // not acknowledged
 }
@@ -94,6 +95,10 @@ func (c *Collector) check(d *decoder, raw []byte, caller api.Caller, received ti
 		return e
 	}
 	e.key = bytes.Clone(account)
+	if d.event.HasTime && string(d.event.Type) == schemas.TypeAppEvent {
+		e.received = receipt(c.cfg.Now())
+		e.rejected = schemas.CheckReceipt(&d.event, e.received.UnixMicro())
+	}
 	if !d.event.HasTime {
 		e.value, e.rejected = d.stamp(raw, received)
 	}

@@ -115,7 +115,11 @@ func (c *Collector) groups(in *intake) []*group {
 			current[lane] = g
 			groups = append(groups, g)
 		}
-		g.records = append(g.records, record{key: e.key, value: e.value, headers: e.headers, event: i, time: in.received})
+		at := e.received
+		if at.IsZero() {
+			at = in.received
+		}
+		g.records = append(g.records, record{key: e.key, value: e.value, headers: e.headers, event: i, time: at})
 		g.bytes += size
 	}
 	return groups

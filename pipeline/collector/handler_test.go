@@ -106,7 +106,7 @@ func TestResultsInOrder(t *testing.T) {
 		`{"specversion":"1.0","id":"11","source":"s","type":"anything"}`,
 	}, ",") + "]"
 	got := s.post(t, "/v1/events", []byte(body))
-	want := []result{{"1", "accepted", "", ""}, {"2", "rejected", "", "data.status"}, {"3", "rejected", "", "data.category"},
+	want := []result{{"1", "accepted", "", ""}, {"2", "rejected", "", "data.status"}, {"3", "rejected", "", "data.session"},
 		{"4", "rejected", "", "id"}, {"", "rejected", "", "specversion"}, {"6", "rejected", "", "source"}, {"7", "rejected", "", "time"},
 		{"8", "rejected", "", "type"}, {"9", "accepted", "", ""}, {"10", "rejected", "", "data.event"}, {"11", "rejected", noAccount, "subject"}}
 	if got.status != 202 || len(got.Results) != len(want) {
