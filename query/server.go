@@ -12,6 +12,7 @@ import (
 
 	"tallybook/api"
 	"tallybook/archive"
+	"tallybook/query/engine"
 	"tallybook/store"
 )
 
@@ -29,7 +30,8 @@ type Config struct {
 
 // Server has the HTTP answers. It has no goroutine of its own.
 type Server struct {
-	cfg Config
+	cfg    Config
+	engine *engine.Engine
 }
 
 // New starts nothing.
@@ -49,18 +51,17 @@ func New(cfg Config) (*Server, error) {
 	if cfg.MaxRows == 0 {
 		cfg.MaxRows = 250_000
 	}
-	return &Server{cfg: cfg}, nil
+	return &Server{cfg: cfg, engine: engine.New(engine.Config{Store: cfg.Store, Archive: cfg.Archive, MaxGroups: cfg.MaxRows})}, nil
 }
 
 // Endpoints are all answers of this package.
 func (q *Server) Endpoints() []api.Endpoint {
 	metrics := promhttp.HandlerFor(q.cfg.Registry, promhttp.HandlerOpts{})
-	return slices.Concat(q.keyEndpoints(), []api.Endpoint{
+	return slices.Concat(q.keyEndpoints(), q.errorEndpoints(), q.usageEndpoints(), []api.Endpoint{
 		{Method: "GET", Path: "/api/v1/meters", Access: api.Account, Form: api.ProblemForm, Handle: q.listMeters},
 		{Method: "GET", Path: "/api/v1/meters/{slug}", Access: api.Account, Form: api.ProblemForm, Handle: q.getMeter},
 		{Method: "GET", Path: "/api/v1/meters/{slug}/query", Access: api.Account, Form: api.ProblemForm, Handle: q.queryMeter},
 		{Method: "GET", Path: "/v2/summary", Access: api.Account, Scope: api.Replace, Form: api.MessageForm, Handle: q.summary},
-		{Method: "GET", Path: "/v1/errors", Access: api.Account, Form: api.PlainForm, Handle: q.listErrors},
 		{Method: "GET", Path: "/schemas/{name:[a-z_]+}.json", Access: api.Public, Form: api.PlainForm, Handle: q.schema},
 		{Method: "GET", Path: "/healthz", Access: api.Public, Form: api.PlainForm, Handle: q.healthz},
 		{Method: "GET", Path: "/readyz", Access: api.Public, Form: api.PlainForm, Handle: q.readyz},

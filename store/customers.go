@@ -183,3 +183,13 @@ func (s *Store) UpdateCustomer(ctx context.Context, actor, id string, u Customer
 	}
 	return c, nil
 }
+
+// Currencies are those of an account's customers, or of all ("").
+func (s *Store) Currencies(ctx context.Context, account string) ([]string, error) {
+	rows, err := s.read.QueryContext(ctx, `SELECT DISTINCT currency FROM customers WHERE ? = '' OR account = ? ORDER BY currency LIMIT 2`, account, account)
+	list, err := scanAll(rows, err, scanOne[string])
+	if err != nil {
+		return nil, fmt.Errorf("read currencies: %w", err)
+	}
+	return list, nil
+}
