@@ -129,14 +129,14 @@ func (r *reader) scan(ctx context.Context, f *filter, fn func(*Rows) error) erro
 
 // need is the column's place among those that are needed.
 func (r *reader) need(name string) (*neededColumn, error) {
-	for i := range r.needed {
-		if c := &r.needed[i]; c.name == name {
-			return c, nil
-		}
-	}
 	index, err := findColumn(r.footer.dataset, name)
 	if err != nil {
 		return nil, err
+	}
+	for i := range r.needed {
+		if c := &r.needed[i]; c.index == index {
+			return c, nil
+		}
 	}
 	r.needed = append(r.needed, neededColumn{column: &columnsOf[r.footer.dataset][index], index: index})
 	return &r.needed[len(r.needed)-1], nil

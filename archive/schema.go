@@ -45,6 +45,18 @@ var columnsOf = map[schemas.Topic][]column{
 	schemas.Emails: datasetColumns(schemas.Emails),
 }
 
+// placesOf are the columns' places in columnsOf, by name.
+var placesOf = func() map[schemas.Topic]map[string]int {
+	places := map[schemas.Topic]map[string]int{}
+	for dataset, columns := range columnsOf {
+		places[dataset] = map[string]int{}
+		for i := range columns {
+			places[dataset][columns[i].name] = i
+		}
+	}
+	return places
+}()
+
 var commonColumns = []column{
 	{name: "id", kind: kindText, required: true, bounds: true, bloom: true, at: func(r *Rows) any { return &r.ID }},
 	{name: "source", kind: kindCode, required: true, at: func(r *Rows) any { return &r.Source }},
@@ -112,10 +124,8 @@ func Columns(dataset schemas.Topic) []string {
 
 // findColumn is the column's place among those of the dataset.
 func findColumn(dataset schemas.Topic, name string) (index int, err error) {
-	for i := range columnsOf[dataset] {
-		if columnsOf[dataset][i].name == name {
-			return i, nil
-		}
+	if index, ok := placesOf[dataset][name]; ok {
+		return index, nil
 	}
 	return 0, fmt.Errorf("dataset %s has no column %q", dataset, name)
 }
