@@ -17,6 +17,8 @@ import (
 	"github.com/knadh/koanf/providers/posflag"
 	"github.com/knadh/koanf/v2"
 	"github.com/spf13/pflag"
+
+	"tallybook/schemas"
 )
 
 // config is what every command may be told: by flag, by TALLYBOOK_… in the
@@ -41,7 +43,9 @@ type config struct {
 	OldestEvent string        `koanf:"oldest-event"`
 	AlertEmail  string        `koanf:"alert-email"`
 	LogLevel    string        `koanf:"log-level"`
-	RateLimit   float64       `koanf:"rate-limit"`
+
+	Meters    []schemas.MeterDefinition `koanf:"-"` // declared in the file
+	RateLimit float64                   `koanf:"rate-limit"`
 }
 
 func addFlags(f *pflag.FlagSet) {
@@ -73,9 +77,13 @@ const envPrefix = "TALLYBOOK_"
 // loadConfig merges defaults, file, environment and flags; a name that nobody
 // knows is an error, wherever it stands.
 func loadConfig(flags *pflag.FlagSet) (*config, error) {
+	var c config
 	k := koanf.New("\x00")
 	if path, err := flags.GetString("config"); err == nil && path != "" {
 		if err := k.Load(file.Provider(path), yaml.Parser()); err != nil {
+			return nil, fmt.Errorf("configuration file %s: %w", path, err)
+		}
+		if c.Meters, err = takeMeters(k); err != nil {
 			return nil, fmt.Errorf("configuration file %s: %w", path, err)
 		}
 		if err := knownKeys(k.Keys(), flags, "configuration file "+path); err != nil {
@@ -103,7 +111,6 @@ func loadConfig(flags *pflag.FlagSet) (*config, error) {
 	if err := k.Load(posflag.Provider(flags, "\x00", k), nil); err != nil {
 		return nil, err
 	}
-	var c config
 	if err := k.Unmarshal("", &c); err != nil {
 		return nil, fmt.Errorf("configuration: %w", err)
 	}

@@ -123,6 +123,9 @@ func (p *parts) openStores(ctx context.Context) (err error) {
 	if p.archive, err = archive.Open(p.cfg.archiveURL()); err != nil {
 		return usageError{err}
 	}
+	if err := p.store.SyncMeters(ctx, p.cfg.Meters); err != nil {
+		return usageError{err}
+	}
 	return nil
 }
 

@@ -1,10 +1,13 @@
 package jobs
 
 import (
+	"bytes"
 	"database/sql"
 	"fmt"
+	"maps"
 	"math"
 	"path/filepath"
+	"slices"
 	"testing"
 	"time"
 
@@ -125,6 +128,7 @@ func (r *rig) stage(tp schemas.Partition, events, refused []event, duplicates in
 		offset += e.records
 	}
 	r.addDeltas(c, append(append([]event(nil), events...), refused...))
+	addSketches(c, events)
 	c.Ledger.Records, c.Ledger.Next = n, from.Next+n
 	c.To.Next, c.To.LastOffset, c.To.Clock = from.Next+n, from.Next+n-1, micros("2026-03-01T00:00:00Z")
 	for _, f := range files {
@@ -158,6 +162,37 @@ func (r *rig) addDeltas(c *store.Checkpoint, events []event) {
 		if err := c.Deltas[at[key]].Measures.Add(&e.adds); err != nil {
 			r.t.Fatal(err)
 		}
+	}
+}
+
+// addSketches adds those of latency.
+func addSketches(c *store.Checkpoint, events []event) {
+	type key struct {
+		account string
+		hour    schemas.Hour
+	}
+	packs := map[key]map[schemas.SeriesID][]schemas.SketchCount{}
+	for i := range events {
+		e := &events[i]
+		if e.kind != schemas.TypeRequest || e.latency == 0 {
+			continue
+		}
+		dims := []string{e.strings[schemas.API], e.strings[schemas.Version], e.strings[schemas.Endpoint]}
+		id := schemas.MakeSeriesID("latency", e.account, dims)
+		c.Series = append(c.Series, schemas.Series{ID: id, Account: e.account, Family: "latency", Dims: dims})
+		k := key{e.account, schemas.HourOf(micros(e.at))}
+		if packs[k] == nil {
+			packs[k] = map[schemas.SeriesID][]schemas.SketchCount{}
+		}
+		packs[k][id] = append(packs[k][id], schemas.SketchCount{Bucket: schemas.BucketOf(e.latency), Count: 1})
+	}
+	for k, series := range packs {
+		ids := slices.SortedFunc(maps.Keys(series), func(a, b schemas.SeriesID) int { return bytes.Compare(a[:], b[:]) })
+		var pack []byte
+		for _, id := range ids {
+			pack = store.AppendSketch(pack, id, schemas.SketchOf(series[id]))
+		}
+		c.Sketches = append(c.Sketches, store.SketchPack{Account: k.account, Hour: k.hour, Pack: pack})
 	}
 }
 

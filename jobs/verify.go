@@ -145,6 +145,7 @@ type dayCheck struct {
 	seen       map[schemas.Partition]*addresses
 	rows       int64
 	rollupRows int64
+	meters     *meterCheck
 
 	found       int64
 	differences []Difference
@@ -154,8 +155,10 @@ type dayCheck struct {
 type pair struct{ rollup, archive schemas.Measures }
 
 func newDayCheck(cfg *VerifyConfig, topic schemas.Topic, day schemas.Day) *dayCheck {
-	return &dayCheck{cfg: cfg, topic: topic, day: day, pairs: make(map[cell]*pair),
+	c := &dayCheck{cfg: cfg, topic: topic, day: day, pairs: make(map[cell]*pair),
 		series: make(map[schemas.SeriesID]*schemas.Series), seen: make(map[schemas.Partition]*addresses)}
+	c.meters = newMeterCheck(c)
+	return c
 }
 
 // run reads both sides. errMoved asks for another try, from a new snapshot;
@@ -163,6 +166,9 @@ func newDayCheck(cfg *VerifyConfig, topic schemas.Topic, day schemas.Day) *dayCh
 func (c *dayCheck) run(ctx context.Context, last bool) error {
 	err := c.cfg.Store.View(ctx, func(v *store.View) (err error) {
 		if c.files, err = v.Files(store.FileFilter{Dataset: c.topic, Day: &c.day}); err != nil {
+			return err
+		}
+		if err := c.meters.read(v); err != nil {
 			return err
 		}
 		return v.HourRollups(c.day, c.topic, func(r *store.Rollup) error {
@@ -185,6 +191,7 @@ func (c *dayCheck) run(ctx context.Context, last bool) error {
 		}
 	}
 	c.compare()
+	c.meters.compare()
 	return nil
 }
 

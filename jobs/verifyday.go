@@ -28,7 +28,7 @@ func (c *dayCheck) readFile(ctx context.Context, f *store.ArchiveFile) error {
 				c.report(Difference{Kind: DiffDamaged, File: f.Name, Detail: fmt.Sprintf("its SHA-256 is %x, the store says %x", sum, f.SHA256)})
 			}
 		}
-		return c.cfg.Archive.Read(ctx, name, foldColumns[c.topic], func(r *archive.Rows) error {
+		return c.cfg.Archive.Read(ctx, name, c.meters.columns(), func(r *archive.Rows) error {
 			rows += int64(r.Len())
 			return c.foldRows(f, r)
 		})
@@ -69,6 +69,9 @@ func (c *dayCheck) foldRows(f *store.ArchiveFile, rows *archive.Rows) error {
 		if day := schemas.DayOf(rows.Time[i]); day != c.day {
 			c.report(Difference{Kind: DiffMisplaced, File: f.Name, Detail: fmt.Sprintf("the row at offset %d is of %s", offset, day)})
 			continue
+		}
+		if err := c.meters.add(rows, i); err != nil {
+			return fmt.Errorf("row at offset %d: %w", offset, err)
 		}
 		x, err := foldRow(rows, i)
 		if err != nil {

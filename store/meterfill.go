@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"database/sql"
 	"errors"
 	"fmt"
 
@@ -210,16 +211,32 @@ func (s *Store) CompleteMeter(ctx context.Context, m *schemas.Meter) (complete b
 	return complete, nil
 }
 
-// MeterHours streams the hour rows of a day whose families are named, in no
-// order that may be relied on; the Rollup is used again.
-func (v *View) MeterHours(day schemas.Day, families []*schemas.Family, fn func(*Rollup) error) error {
-	for _, family := range families {
-		err := v.Rollups(RollupQuery{Family: family, From: day.Hour(), To: (day + 1).Hour()}, fn)
-		if err != nil {
+// MeterHours streams the hour rows of a day whose families are named; the Rollup
+// is used again, its Family is that of the map.
+func (v *View) MeterHours(day schemas.Day, families map[string]*schemas.Family, fn func(*schemas.Family, *Rollup) error) error {
+	if len(families) == 0 {
+		return nil
+	}
+	var account, family string
+	var dims []byte
+	r := newRollupScan(&account, &dims, &family)
+	return v.stream(func(rows *sql.Rows) error {
+		if err := r.scan(rows); err != nil {
 			return err
 		}
-	}
-	return nil
+		f := families[family]
+		if f == nil || r.Measures == (schemas.Measures{}) {
+			return nil
+		}
+		r.Series.Account, r.Series.Family = account, f.Name
+		var err error
+		if r.Series.Dims, err = parseDims(dims); err != nil {
+			return err
+		}
+		return fn(f, &r.Rollup)
+	}, `SELECT `+rollupColumns+`, s.family FROM rollup_hours r CROSS JOIN series s
+		WHERE r.window_start >= ? AND r.window_start < ? AND s.id = r.series AND s.family >= ? AND s.family < ?`,
+		day.Hour(), (day + 1).Hour(), schemas.MeterFamilyPrefix, "meter;") // ';' follows ':'
 }
 
 var errPack = errors.New("a pack of sketches is damaged")

@@ -1,0 +1,99 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/spf13/cobra"
+
+	"tallybook/archive"
+	"tallybook/jobs"
+	"tallybook/store"
+)
+
+// jobOptions are what 'tallybook job NAME' may be told besides the job.
+type jobOptions struct {
+	now   string // RFC 3339
+	meter string // of backfill
+}
+
+func jobCommand() *cobra.Command {
+	var o jobOptions
+	cmd := &cobra.Command{
+		Use:   "job NAME",
+		Short: "run a job once, also beside a running process; 'job list' shows their schedules",
+		Args: func(cmd *cobra.Command, args []string) error {
+			if len(args) != 1 {
+				return usageError{errors.New("job needs the name of one job; 'tallybook job list' shows them")}
+			}
+			return nil
+		},
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return withConfig(cmd, func(ctx context.Context, c *config) error {
+				return runJob(ctx, c, args[0], o)
+			})
+		},
+	}
+	cmd.Flags().StringVar(&o.now, "now", "", "`time` (RFC 3339) that the job takes for now (default: the clock's)")
+	cmd.Flags().StringVar(&o.meter, "meter", "", "`slug` of the one meter that backfill fills (default: all that are not complete)")
+	list := &cobra.Command{Use: "list", Short: "the jobs and their schedules (UTC)", Args: noArgs, RunE: func(cmd *cobra.Command, _ []string) error {
+		listJobs(cmd.OutOrStdout())
+		return nil
+	}}
+	cmd.AddCommand(list)
+	return cmd
+}
+
+func listJobs(out io.Writer) {
+	for _, job := range jobs.Standard(nil, nil) {
+		fmt.Fprintf(out, "%-10s %s\n", job.Name, job.Schedule)
+	}
+}
+
+func runJob(ctx context.Context, c *config, name string, o jobOptions) error {
+	now := time.Now
+	if o.now != "" {
+		at, err := time.Parse(time.RFC3339, o.now)
+		if err != nil {
+			return usageError{fmt.Errorf("--now %q: not an RFC 3339 time such as 2026-01-31T00:00:00Z", o.now)}
+		}
+		now = func() time.Time { return at }
+	}
+	if o.meter != "" && name != "backfill" {
+		return usageError{fmt.Errorf("--meter is for the job backfill, not for %s", name)}
+	}
+	if _, err := os.Stat(c.storeURL()); c.Store == "" && err != nil {
+		return usageError{fmt.Errorf("no data here: %w; name the folder with --data", err)}
+	}
+	st, err := store.Open(ctx, c.storeURL(), store.Options{Log: c.logger()})
+	if err != nil {
+		return usageError{err}
+	}
+	defer st.Close()
+	ar, err := archive.Open(c.archiveURL())
+	if err != nil {
+		return usageError{err}
+	}
+	progress := func(text string) { fmt.Fprintln(os.Stderr, text) }
+	if name == "backfill" {
+		err := jobs.Backfill(ctx, jobs.BackfillConfig{Store: st, Archive: ar, Meter: o.meter, Wait: true, Now: now, Progress: progress})
+		if errors.Is(err, store.ErrNotFound) {
+			err = usageError{err}
+		}
+		return err
+	}
+	runner, err := jobs.NewRunner(jobs.RunnerConfig{Jobs: jobs.Standard(st, ar), Registry: prometheus.NewRegistry(), Now: now, Log: c.logger()})
+	if err != nil {
+		return err
+	}
+	err = runner.RunOnce(ctx, name, progress)
+	if errors.Is(err, jobs.ErrNoJob) {
+		return usageError{fmt.Errorf("%w; 'tallybook job list' shows them", err)}
+	}
+	return err
+}
