@@ -20,8 +20,8 @@ type mailgun struct {
 
 func (p *mailgun) send(ctx context.Context, m *message) Outcome {
 	form := url.Values{
-		"from":         {m.from.String()},
-		"to":           {m.to.String()},
+		"from":         {formatAddress(m.from, " ")},
+		"to":           {formatAddress(m.to, " ")},
 		"subject":      {m.subject},
 		"html":         {m.html},
 		"text":         {m.text},

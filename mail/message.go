@@ -4,11 +4,9 @@ import (
 	"bytes"
 	"fmt"
 	netmail "net/mail"
-	"regexp"
 	"strings"
 	"time"
 
-	"github.com/k3a/html2text"
 	gomail "github.com/wneessen/go-mail"
 
 	"tallybook/store"
@@ -40,13 +38,7 @@ const outboxHeader = "X-Outbox-Id"
 // HTML part, both quoted-printable, so that no line is longer than 76.
 func (m *message) mime() ([]byte, error) {
 	g := gomail.NewMsg(gomail.WithNoDefaultUserAgent())
-	if err := g.FromFormat(m.from.Name, m.from.Address); err != nil {
-		return nil, fmt.Errorf("header From: %w", err)
-	}
-	if err := g.AddToFormat(m.to.Name, m.to.Address); err != nil {
-		return nil, fmt.Errorf("header To: %w", err)
-	}
-	g.Subject(m.subject)
+	m.setHeaders(g)
 	g.SetDateWithValue(m.date)
 	g.SetMessageIDWithValue(strings.Trim(m.headerID, "<>"))
 	g.SetGenHeader(outboxHeader, m.id)
@@ -60,34 +52,4 @@ func (m *message) mime() ([]byte, error) {
 		return nil, fmt.Errorf("write the message: %w", err)
 	}
 	return b.Bytes(), nil
-}
-
-var (
-	htmlHidden = regexp.MustCompile(`(?is)<!--.*?-->|<title\b.*?</title\s*>`)
-	htmlBlock  = regexp.MustCompile(`(?i)</(?:div|tr|table|section|article|header|footer|blockquote|pre)\s*>`)
-	htmlCell   = regexp.MustCompile(`(?i)</t[dh]\s*>`)
-	htmlBr     = regexp.MustCompile(`(?i)<(br|li|p)\s[^>]*>`)
-	blankRuns  = regexp.MustCompile(`\n{3,}`)
-)
-
-// textOf is the text part of an HTML mail. The library knows neither blocks other
-// than p nor br with attributes, hence the hints.
-func textOf(html string) string {
-	html = htmlHidden.ReplaceAllString(html, " ")
-	html = htmlBr.ReplaceAllString(html, "<$1>")
-	html = htmlBlock.ReplaceAllString(html, "$0<br>")
-	html = htmlCell.ReplaceAllString(html, " $0")
-	text := html2text.HTML2TextWithOptions(html, html2text.WithUnixLineBreaks(), html2text.WithLinksInnerText(), html2text.WithListSupport())
-	lines := strings.Split(text, "\n")
-	for i, line := range lines {
-		lines[i] = strings.TrimRight(line, " ")
-		if !strings.HasPrefix(line, " - ") {
-			lines[i] = strings.TrimSpace(line)
-		}
-	}
-	text = strings.TrimSpace(blankRuns.ReplaceAllString(strings.Join(lines, "\n"), "\n\n"))
-	if text == "" {
-		text = "(This mail has no text, only HTML.)"
-	}
-	return text + "\n"
 }
