@@ -2,11 +2,14 @@ package query
 
 import (
 	"context"
+	"fmt"
 	"io"
 	"log/slog"
+	"math"
 	"net/http"
 	"net/http/httptest"
 	"path/filepath"
+	"strconv"
 	"testing"
 	"time"
 
@@ -64,9 +67,10 @@ func (f *fixture) mount(endpoints []api.Endpoint) {
 
 type fixture struct {
 	t      testing.TB
-	store  *store.Store
-	server *Server
-	router *mux.Router
+	store   *store.Store
+	archive *archive.Archive
+	server  *Server
+	router  *mux.Router
 }
 
 func newFixture(t testing.TB) *fixture {
@@ -80,8 +84,8 @@ func newFixture(t testing.TB) *fixture {
 			t.Error(err)
 		}
 	})
-	f := &fixture{t: t, store: st, router: mux.NewRouter()}
-	f.server, err = New(Config{Store: st, Archive: archive.New(archive.NewMem()), Registry: prometheus.NewRegistry(), Now: func() time.Time { return testNow }})
+	f := &fixture{t: t, store: st, archive: archive.New(archive.NewMem()), router: mux.NewRouter()}
+	f.server, err = New(Config{Store: st, Archive: f.archive, Registry: prometheus.NewRegistry(), Now: func() time.Time { return testNow }})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -127,10 +131,97 @@ func (f *fixture) checkpoint(tp schemas.Partition, clock string, facts ...fact) 
 			f.t.Fatal(err)
 		}
 	}
+	f.archived(tp, from, c, facts)
 	results, err := f.store.Checkpoint(context.Background(), []*store.Checkpoint{c})
 	if err != nil || results[0].Outcome != store.Applied {
 		f.t.Fatalf("checkpoint: %v, %v", results, err)
 	}
+}
+
+// archived writes the archive rows of facts, at the start of their hours: one
+// for each, or Count where there is no more to it than that. Latencies enter
+// sketches too.
+func (f *fixture) archived(tp schemas.Partition, from store.Position, c *store.Checkpoint, facts []fact) {
+	f.t.Helper()
+	rows := &archive.Rows{Dataset: tp.Topic, Partition: tp.ID, Dict: []string{""}}
+	code := func(text string) archive.Code {
+		if text == "" {
+			return 0
+		}
+		rows.Dict = append(rows.Dict, text)
+		return archive.Code(len(rows.Dict) - 1)
+	}
+	for i, x := range facts {
+		if x.Count != 1 && (x.ValueCount != 0 || !x.Quantity.IsZero()) {
+			f.t.Fatalf("fact %d of %d events with numbers: write one for each event", i, x.Count)
+		}
+		for range x.Count {
+			f.appendRow(rows, code, x, from.Next+int64(i))
+		}
+		f.sketch(c, x)
+	}
+	for _, day := range archive.ByDay(rows) {
+		file, err := f.archive.Stage(context.Background(), archive.StageFile{Rows: rows, Day: day, Source: tp, Epoch: from.Epoch, Random: "r"})
+		if err == nil {
+			err = f.archive.Publish(context.Background(), file)
+		}
+		if err != nil {
+			f.t.Fatal(err)
+		}
+		c.Files = append(c.Files, store.ArchiveFile(file))
+	}
+}
+
+func (f *fixture) appendRow(rows *archive.Rows, code func(string) archive.Code, x fact, offset int64) {
+	types := map[*schemas.Family]string{schemas.FamilyRequest: "api.request", schemas.FamilyError: "api.error", schemas.FamilyEmail: "email.delivered"}
+	at := int64(hourAt(x.at)) * 3600_000_000
+	rows.ID.Append(fmt.Appendf(nil, "id-%d-%d", offset, rows.Len()))
+	rows.Source, rows.Account, rows.Type = append(rows.Source, code("test")), append(rows.Account, code(x.account)), append(rows.Type, code(types[x.family]))
+	rows.Time, rows.LogTime, rows.Offset = append(rows.Time, at), append(rows.LogTime, at), append(rows.Offset, offset)
+	fields := map[string]string{}
+	for i, dim := range x.family.Dims {
+		fields[dim] = x.dims[i]
+	}
+	for field := range schemas.NumFields {
+		if schemas.TopicFields[rows.Dataset].Has(field) && field != schemas.Region {
+			rows.Strings[field] = append(rows.Strings[field], code(fields[schemas.FieldNames[field]]))
+		}
+	}
+	status, latency := int32(archive.NullInt32), math.NaN()
+	if n, err := strconv.Atoi(fields["status"]); err == nil {
+		status = int32(n)
+	}
+	if x.ValueCount > 0 {
+		latency = x.ValueSum.Float()
+	}
+	rows.Status, rows.LatencyMS = append(rows.Status, status), append(rows.LatencyMS, latency)
+	rows.Quantity, rows.Bytes, rows.Amount = append(rows.Quantity, x.Quantity), append(rows.Bytes, x.Bytes), append(rows.Amount, x.Amount)
+	dimensions := ""
+	if fields["region"] != "" {
+		dimensions = fmt.Sprintf(`{"region":%q}`, fields["region"])
+	}
+	rows.Dimensions = append(rows.Dimensions, code(dimensions))
+}
+
+func (f *fixture) sketch(c *store.Checkpoint, x fact) {
+	if x.family != schemas.FamilyRequest || x.ValueCount == 0 {
+		return
+	}
+	s := schemas.Series{Account: x.account, Family: schemas.FamilyLatency.Name, Dims: x.dims[:3]}
+	s.ID = schemas.MakeSeriesID(s.Family, s.Account, s.Dims)
+	c.Series = append(c.Series, s)
+	one := schemas.Sketch{{Bucket: schemas.BucketOfDecimal(x.ValueSum), Count: 1}}
+	for i := range c.Sketches {
+		if p := &c.Sketches[i]; p.Account == x.account && p.Hour == hourAt(x.at) { // of one series, in these tests
+			had, _, err := schemas.ReadSketch(p.Pack[17:])
+			if err != nil {
+				f.t.Fatal(err)
+			}
+			p.Pack = store.AppendSketch(nil, s.ID, had.Merge(one))
+			return
+		}
+	}
+	c.Sketches = append(c.Sketches, store.SketchPack{Account: x.account, Hour: hourAt(x.at), Pack: store.AppendSketch(nil, s.ID, one)})
 }
 
 func (f *fixture) get(target string, headers ...string) *httptest.ResponseRecorder {

@@ -49,39 +49,10 @@ func (q *Server) listMeters(w http.ResponseWriter, r *http.Request) error {
 }
 
 func (q *Server) getMeter(w http.ResponseWriter, r *http.Request) error {
-	m, err := meterOf(r)
+	m, err := q.meterOf(r.Context(), mux.Vars(r)["slug"])
 	if err != nil {
 		return err
 	}
 	api.WriteJSON(w, http.StatusOK, viewOf(m))
 	return nil
-}
-
-func meterOf(r *http.Request) (schemas.Meter, error) {
-	slug := mux.Vars(r)["slug"]
-	m, ok := schemas.MeterBySlug(slug)
-	if !ok {
-		return m, api.NotFound("there is no meter %q; GET /api/v1/meters lists them", slug)
-	}
-	return m, nil
-}
-
-// valueOf is what the meter reads of a group's sums; false: it has no value.
-func valueOf(m schemas.Meter, x *schemas.Measures) (schemas.Decimal, bool) {
-	switch m.Measure {
-	case schemas.MeasureValue:
-		if x.ValueCount <= 0 {
-			return schemas.Decimal{}, false
-		}
-		if m.Aggregation == schemas.Avg {
-			return average(x.ValueSum, x.ValueCount), true
-		}
-		return x.ValueSum, true
-	case schemas.MeasureQuantity:
-		return x.Quantity, x.Count != 0
-	case schemas.MeasureBytes:
-		return schemas.DecimalFromInt(x.Bytes), x.Count != 0
-	default:
-		return schemas.DecimalFromInt(x.Count), x.Count != 0
-	}
 }

@@ -1,19 +1,23 @@
 package query
 
 import (
-	"math"
+	"context"
+	"errors"
 	"net/http"
 	"net/url"
-	"strings"
+	"strconv"
 	"time"
 
+	"github.com/gorilla/mux"
+
 	"tallybook/api"
+	"tallybook/query/engine"
 	"tallybook/schemas"
 	"tallybook/store"
 )
 
 func (q *Server) queryMeter(w http.ResponseWriter, r *http.Request) error {
-	m, err := meterOf(r)
+	m, err := q.meterOf(r.Context(), mux.Vars(r)["slug"])
 	if err != nil {
 		return err
 	}
@@ -25,105 +29,106 @@ func (q *Server) queryMeter(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	fold := newMeterFold(p, q.cfg.MaxRows)
-	err = q.readRollups(w, r, []schemas.Topic{m.Family.Topic}, func(v *store.View) error {
-		return v.Rollups(p.rollups(), fold.add)
-	})
+	if err := p.scope(api.CallerOf(r.Context())); err != nil {
+		return err
+	}
+	answers, err := q.engine.Ask(r.Context(), p.question())
 	if err != nil {
 		return err
 	}
-	rows := fold.rows()
-	if wantsCSV(r.Header.Get("Accept")) {
-		return writeMeterCSV(w, p, rows)
-	}
-	return writeMeterJSON(w, p, rows)
+	answers.SetHeaders(w.Header())
+	return p.send(w, r, p.rows(answers))
 }
 
-// meterFold folds rollup rows into the rows of an answer.
-type meterFold struct {
-	p       *meterParams
-	groups  *groups
-	windows *windows
-	dims    []int // positions of p.groupBy
-	names   []string
-	first   schemas.Hour
-}
-
-func newMeterFold(p *meterParams, limit int) *meterFold {
-	f := &meterFold{p: p, groups: newGroups(limit), windows: newWindows(p.size, p.zone), first: math.MaxInt32}
-	for _, name := range p.groupBy {
-		f.dims = append(f.dims, p.meter.Family.Dim(name))
+// meterOf is a built-in or a declared meter.
+func (q *Server) meterOf(ctx context.Context, slug string) (schemas.Meter, error) {
+	if m, ok := schemas.MeterBySlug(slug); ok {
+		return m, nil
 	}
-	return f
-}
-
-func (f *meterFold) add(row *store.Rollup) error {
-	var window span // of the whole range; it gets its edges in rows
-	if f.p.size != "" {
-		var err error
-		if window, err = f.windows.of(row.Window); err != nil {
-			return err
-		}
+	var declared store.DeclaredMeter
+	err := q.cfg.Store.View(ctx, func(v *store.View) (err error) {
+		declared, err = v.Meter(slug)
+		return err
+	})
+	if errors.Is(err, store.ErrNotFound) {
+		return schemas.Meter{}, api.NotFound("there is no meter %q; GET /api/v1/meters lists them", slug)
 	}
-	f.first = min(f.first, row.Window)
-	f.names = f.names[:0]
-	if f.p.bySubject || f.p.subjectImplied {
-		f.names = append(f.names, row.Series.Account)
-	}
-	for _, d := range f.dims {
-		f.names = append(f.names, row.Series.Dims[d])
-	}
-	return f.groups.add(window, f.names, &row.Measures)
+	return declared.Meter, err
 }
 
 // meterRow is one row of an answer.
 type meterRow struct {
 	value      schemas.Decimal
-	start, end time.Time
+	start, end time.Time // start is zero where from is not known
 	subject    *string
-	names      []string // values of p.groupBy
-	*schemas.Measures
+	names      []string // values of groupBy
+	*engine.Group
 }
 
-// rows are the answer's rows in order: window, subject, groups. Where from was
-// not given it becomes the start of the month of the first data.
-func (f *meterFold) rows() []meterRow {
-	p := f.p
-	if p.from.IsZero() && f.first != math.MaxInt32 {
-		p.from = f.first.Day().MonthStart().Time()
+// rows are the answer's rows: groups that have a value of the meter. Where from
+// was not given it becomes the start of the month that the data begin in.
+func (p *meterParams) rows(a *engine.Answers) []meterRow {
+	if p.from.IsZero() && a.First != 0 {
+		first := time.UnixMicro(a.First).UTC()
+		p.from = time.Date(first.Year(), first.Month(), 1, 0, 0, 0, 0, time.UTC)
 	}
-	list := f.groups.sorted(byWindowThenNames)
-	if len(list) == 0 && p.meter.Aggregation == schemas.Count && p.size == "" && !p.bySubject && len(p.groupBy) == 0 {
-		list = []*group{{names: p.subjects}} // nothing was counted: 0, said in a row
+	groups := a.Groups[0]
+	if len(groups) == 0 && p.countsNothing() && p.size == "" && !p.bySubject && len(p.groupBy) == 0 {
+		groups = []*engine.Group{{Names: p.subjects}} // nothing was counted: 0, said in a row
 	}
-	rows := make([]meterRow, 0, len(list))
-	for _, g := range list {
-		value, ok := valueOf(p.meter, &g.Measures)
-		if !ok && (p.size != "" || g.Count != 0 || p.meter.Aggregation != schemas.Count) {
+	rows := make([]meterRow, 0, len(groups))
+	for _, g := range groups {
+		value, ok := p.value(g)
+		if !ok && (p.size != "" || !p.countsNothing()) {
 			continue
 		}
-		row := meterRow{value: value, start: p.from, end: p.to, names: g.names, Measures: &g.Measures}
+		row := meterRow{value: value, start: p.from, end: p.to, names: g.Names, Group: g}
 		if p.size != "" {
-			row.start, row.end = g.window.start.Time(), g.window.end.Time()
+			row.start, row.end = time.UnixMicro(g.Start).UTC(), time.UnixMicro(g.End).UTC()
 		}
 		if p.bySubject || p.subjectImplied {
-			row.subject, row.names = &g.names[0], g.names[1:]
+			row.subject, row.names = &g.Names[0], g.Names[1:]
 		}
 		rows = append(rows, row)
 	}
 	return rows
 }
 
-// wantsCSV: text/csv is named before JSON or anything. Weights are not read.
-func wantsCSV(accept string) bool {
-	for part := range strings.SplitSeq(accept, ",") {
-		kind, _, _ := strings.Cut(part, ";")
-		switch strings.ToLower(strings.TrimSpace(kind)) {
-		case "text/csv":
-			return true
-		case "application/json", "*/*":
-			return false
-		}
-	}
-	return false
+// countsNothing says that no events are a number, 0.
+func (p *meterParams) countsNothing() bool {
+	return p.meter.Aggregation == schemas.Count || p.meter.Aggregation == schemas.UniqueCount
 }
+
+// value is what the meter reads of a group; false: it has no value.
+func (p *meterParams) value(g *engine.Group) (schemas.Decimal, bool) {
+	switch p.meter.Measure {
+	case schemas.MeasureCount:
+		return schemas.DecimalFromInt(g.Count), g.Count != 0
+	case schemas.MeasureQuantity:
+		return g.Quantity, g.Count != 0
+	case schemas.MeasureBytes:
+		return schemas.DecimalFromInt(g.Bytes), g.Count != 0
+	}
+	has := g.ValueCount > 0
+	switch p.meter.Aggregation {
+	case schemas.Avg:
+		if !has {
+			return schemas.Decimal{}, false
+		}
+		return average(g.ValueSum, g.ValueCount), true
+	case schemas.Min:
+		return g.ValueMin, has
+	case schemas.Max:
+		return g.ValueMax, has
+	case schemas.UniqueCount:
+		return schemas.DecimalFromInt(g.Distinct), g.Distinct != 0
+	case schemas.Latest:
+		return g.Latest, g.HasLatest
+	case schemas.Percentile:
+		return g.Quantile(p.meter.Percentiles[0] / 100)
+	}
+	return g.ValueSum, has
+}
+
+// percentileName is "p50", "p99.9".
+func percentileName(p float64) string { return "p" + strconv.FormatFloat(p, 'f', -1, 64) }

@@ -1,8 +1,6 @@
 package query
 
 import (
-	"bufio"
-	"encoding/json"
 	"fmt"
 	"net/http"
 	"net/url"
@@ -11,8 +9,8 @@ import (
 	"time"
 
 	"tallybook/api"
+	"tallybook/query/engine"
 	"tallybook/schemas"
-	"tallybook/store"
 )
 
 // Names that mean something of their own in groupby and filters.
@@ -20,24 +18,38 @@ const (
 	attrType    = "type"       // the meter's slug
 	attrAccount = "project_id" // CloudKitty's scope key
 	attrTime    = "time"
+	attrUnit    = "unit" // of a data frame's point
 )
+
+// noProject is the account of data frames' points that name none.
+const noProject = "_none"
 
 // timeColumns are the time groupings and the attributes that they stand for.
 var timeColumns = map[string]string{"time-d": "day_of_the_year", "time-w": "week_of_the_year",
 	"time-m": "month", "time-y": "year"}
 
 // timeAttributes say of an hour what CloudKitty's collector says of a row:
-// strftime's %-j, %U, %-m and %Y. The resolution is the coarsest that tells.
+// strftime's %-j, %U, %-m and %Y. The size is that of the largest windows that
+// tell.
 var timeAttributes = map[string]struct {
-	of  func(t time.Time) string
-	res store.Resolution
+	of   func(t time.Time) string
+	size engine.Size
 }{
-	"day_of_the_year": {func(t time.Time) string { return strconv.Itoa(t.YearDay()) }, store.Daily},
+	"day_of_the_year": {func(t time.Time) string { return strconv.Itoa(t.YearDay()) }, engine.Day},
 	"week_of_the_year": {func(t time.Time) string {
 		return fmt.Sprintf("%02d", (t.YearDay()+6-int(t.Weekday()))/7) // Sunday first
-	}, store.Daily},
-	"month": {func(t time.Time) string { return strconv.Itoa(int(t.Month())) }, store.Monthly},
-	"year":  {func(t time.Time) string { return fmt.Sprintf("%04d", t.Year()) }, store.Monthly},
+	}, engine.Day},
+	"month": {func(t time.Time) string { return strconv.Itoa(int(t.Month())) }, engine.Month},
+	"year":  {func(t time.Time) string { return fmt.Sprintf("%04d", t.Year()) }, engine.Year},
+}
+
+// timeAttribute is the time attribute that a groupby name stands for.
+func timeAttribute(name string) (string, bool) {
+	if column, ok := timeColumns[name]; ok {
+		name = column
+	}
+	_, ok := timeAttributes[name]
+	return name, ok
 }
 
 func (q *Server) summary(w http.ResponseWriter, r *http.Request) error {
@@ -49,203 +61,154 @@ func (q *Server) summary(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	var topics []schemas.Topic
+	if own := api.CallerOf(r.Context()).Accounts(); own != nil {
+		p.filters[attrAccount] = own // replaced, whatever was asked for
+		p.scoped = true
+	}
+	var sources []summarySource
 	for _, m := range schemas.Meters {
-		if m.Billable && !slices.Contains(topics, m.Family.Topic) {
-			topics = append(topics, m.Family.Topic)
+		if m.Billable {
+			sources = append(sources, nativeSource(m))
 		}
 	}
-	all := newGroups(q.cfg.MaxRows)
-	err = q.readRollups(w, r, topics, func(v *store.View) error {
-		for _, m := range schemas.Meters {
-			if !m.Billable {
-				continue
-			}
-			if err := foldSummary(v, m, p, all); err != nil {
-				return err
-			}
-		}
-		return nil
-	})
+	sources = append(sources, ratedSource)
+	var questions []*engine.Question
+	for i := range sources {
+		questions = append(questions, p.question(&sources[i]))
+	}
+	answers, err := q.engine.Ask(r.Context(), questions...)
 	if err != nil {
 		return err
 	}
-	return writeSummary(w, p, all.sorted(func(a, b *group) int { return slices.Compare(a.names, b.names) }))
-}
-
-// foldSummary adds one meter's rows to the groups. The group's Quantity is the
-// meter's value, whatever it measures.
-func foldSummary(v *store.View, m schemas.Meter, p *summaryParams, all *groups) error {
-	query, keep, ok := summaryQuery(m, p)
-	if !ok {
-		return nil
-	}
-	names := make([]string, len(p.groupBy))
-	byTime := slices.Contains(p.groupBy, attrTime)
-	return v.Rollups(query, func(row *store.Rollup) error {
-		at := row.Window.Time()
-		if !keep(at) {
-			return nil
-		}
-		for i, name := range p.groupBy {
-			names[i] = attribute(m, row, at, name)
-		}
-		var window span
-		if byTime {
-			window = span{row.Window, row.Window + 1}
-		}
-		value, _ := valueOf(m, &row.Measures)
-		return all.add(window, names, &schemas.Measures{Count: row.Count, Quantity: value, Amount: row.Amount})
-	})
-}
-
-// attribute is a row's value of a groupby name, "" where it has none.
-func attribute(m schemas.Meter, row *store.Rollup, at time.Time, name string) string {
-	switch name {
-	case attrType:
-		return m.Slug
-	case attrAccount:
-		return row.Series.Account
-	case attrTime:
-		return isoTime(at)
-	}
-	if slices.Contains(m.GroupBy, name) {
-		return row.Series.Dims[m.Family.Dim(name)]
-	}
-	if column, ok := timeColumns[name]; ok {
-		name = column
-	}
-	if a, ok := timeAttributes[name]; ok {
-		return a.of(at)
-	}
-	return ""
-}
-
-// summaryQuery is the question to the store, with what of the filters is left
-// to be asked of each row; false: nothing can match.
-func summaryQuery(m schemas.Meter, p *summaryParams) (store.RollupQuery, func(time.Time) bool, bool) {
-	query := store.RollupQuery{Family: m.Family, From: hourFrom(p.begin), To: hourFrom(p.end),
-		Filter: make(map[int][]string), Resolution: store.Monthly}
-	keep := func(time.Time) bool { return true }
-	for key, want := range p.filters {
-		attr, isTime := timeAttributes[key]
-		switch {
-		case key == attrType:
-			if !slices.Contains(want, m.Slug) {
-				return query, nil, false
+	answers.SetHeaders(w.Header())
+	s := newSummary(p, q.cfg.MaxRows)
+	for i := range sources {
+		for _, g := range answers.Groups[i] {
+			if err := s.add(&sources[i], g); err != nil {
+				return err
 			}
-		case key == attrAccount:
-			query.Accounts = want
-		case slices.Contains(m.GroupBy, key):
-			query.Filter[m.Family.Dim(key)] = want
-		case isTime:
-			query.Resolution = min(query.Resolution, attr.res)
-			before := keep
-			keep = func(t time.Time) bool { return before(t) && slices.Contains(want, attr.of(t)) }
-		case !slices.Contains(want, ""): // no row has the attribute
-			return query, nil, false
 		}
+	}
+	return p.send(w, r, s.sorted())
+}
+
+// summarySource is a family whose events enter the summary.
+type summarySource struct {
+	family *schemas.Family
+	need   engine.Need
+	// name is what the engine calls an attribute; constant: every event has
+	// this value of it.
+	name  func(attribute string) (name string, constant string)
+	value func(g *engine.Group) schemas.Decimal
+}
+
+// nativeSource is a billable meter of native events.
+func nativeSource(m schemas.Meter) summarySource {
+	p := meterParams{meter: m}
+	return summarySource{family: m.Family, need: p.need() | engine.Amount,
+		name: func(attribute string) (string, string) {
+			switch {
+			case attribute == attrType:
+				return "", m.Slug
+			case attribute == attrAccount:
+				return engine.Account, ""
+			case slices.Contains(m.GroupBy, attribute):
+				return attribute, ""
+			}
+			return "", ""
+		},
+		value: func(g *engine.Group) schemas.Decimal {
+			value, _ := p.value(g)
+			return value
+		}}
+}
+
+// ratedSource is the points of data frames.
+var ratedSource = summarySource{family: schemas.FamilyRated, need: engine.Quantity | engine.Amount,
+	name: func(attribute string) (string, string) {
+		switch attribute {
+		case attrType:
+			return "metric", ""
+		case attrAccount:
+			return engine.Account, ""
+		case attrUnit:
+			return "unit", ""
+		}
+		return engine.Attribute + attribute, ""
+	},
+	value: func(g *engine.Group) schemas.Decimal { return g.Quantity }}
+
+// question asks for a source's part of the summary; one that can match nothing
+// asks for no time.
+func (p *summaryParams) question(s *summarySource) *engine.Question {
+	q := &engine.Question{Family: s.family, Need: s.need, From: p.begin.UnixMicro(), To: p.end.UnixMicro(),
+		Filters: make(map[string][]string)}
+	for key, want := range p.filters {
+		if _, isTime := timeAttributes[key]; isTime {
+			continue
+		}
+		name, constant := s.name(key)
+		switch {
+		case name == engine.Account:
+			q.Accounts = slices.Clone(want)
+			if slices.Contains(want, "") && !p.scoped {
+				q.Accounts = append(q.Accounts, noProject)
+			}
+		case name != "":
+			q.Filters[name] = want
+		case !slices.Contains(want, constant):
+			q.To = q.From
+		}
+	}
+	for _, attribute := range p.groupBy {
+		if name, _ := s.name(attribute); name != "" && !p.ofTime(attribute) {
+			q.GroupBy = append(q.GroupBy, name)
+		}
+	}
+	q.Window = p.window()
+	return q
+}
+
+// ofTime says that a groupby name is a time grouping.
+func (p *summaryParams) ofTime(name string) bool {
+	_, ok := timeAttribute(name)
+	return ok || name == attrTime
+}
+
+// window divides time as far as groups or filters tell it apart: by the hour
+// for time, else by what the attributes say of a window, so that days of
+// different years share a group.
+func (p *summaryParams) window() engine.Window {
+	var w engine.Window
+	finer := func(size engine.Size) {
+		order := []engine.Size{"", engine.Year, engine.Month, engine.Day, engine.Hour}
+		if slices.Index(order, size) > slices.Index(order, w.Size) {
+			w.Size = size
+		}
+	}
+	for key, want := range p.filters {
+		attr, ok := timeAttributes[key]
+		if !ok {
+			continue
+		}
+		finer(attr.size)
+		before := w.Keep
+		w.Keep = func(t time.Time) bool { return slices.Contains(want, attr.of(t)) && (before == nil || before(t)) }
 	}
 	for _, name := range p.groupBy {
-		if name == attrTime {
-			query.Resolution = store.Hourly
-		}
-		if column, ok := timeColumns[name]; ok {
-			name = column
-		}
-		if attr, ok := timeAttributes[name]; ok {
-			query.Resolution = min(query.Resolution, attr.res)
+		if attribute, ok := timeAttribute(name); ok {
+			finer(timeAttributes[attribute].size)
+			w.Labels = append(w.Labels, timeAttributes[attribute].of)
 		}
 	}
-	return query, keep, query.From < query.To
-}
-
-// hourFrom is the first hour that starts at or after t: a row belongs to the
-// window that its start lies in.
-func hourFrom(t time.Time) schemas.Hour {
-	h := schemas.HourOf(t.UnixMicro())
-	if h.Time().Before(t) {
-		h++
+	switch {
+	case slices.Contains(p.groupBy, attrTime):
+		w.Size, w.Labels = engine.Hour, nil
+	case w.Keep != nil && w.Labels == nil: // windows choose, and do not divide
+		w.Labels = []func(time.Time) string{func(time.Time) string { return "" }}
 	}
-	return h
+	return w
 }
 
 // isoTime is CloudKitty's form of a time.
 func isoTime(t time.Time) string { return t.UTC().Format("2006-01-02T15:04:05+00:00") }
-
-// writeSummary sends one page of the groups, which are in order.
-func writeSummary(w http.ResponseWriter, p *summaryParams, list []*group) error {
-	total := int64(len(list))
-	list = list[min(p.offset, total):]
-	list = list[:min(p.limit, int64(len(list)))]
-	columns := []string{}
-	if len(list) > 0 || p.object {
-		columns = p.columns()
-	}
-	w.Header().Set("Content-Type", "application/json")
-	out := bufio.NewWriterSize(w, 64<<10)
-	fmt.Fprintf(out, `{"total":%d,`, total)
-	if !p.object {
-		b, err := json.Marshal(columns)
-		if err != nil {
-			return err
-		}
-		fmt.Fprintf(out, `"columns":%s,`, b)
-	}
-	out.WriteString(`"results":[`)
-	for i, g := range list {
-		if i > 0 {
-			out.WriteByte(',')
-		}
-		b, err := p.result(columns, g)
-		if err != nil {
-			return err
-		}
-		if _, err := out.Write(b); err != nil {
-			return err
-		}
-	}
-	format := "table"
-	if p.object {
-		format = "object"
-	}
-	fmt.Fprintf(out, `],"format":%q}`+"\n", format)
-	return out.Flush()
-}
-
-// columns of an answer; time has none of its own.
-func (p *summaryParams) columns() []string {
-	columns := []string{"begin", "end", "qty", "rate"}
-	for _, name := range p.groupBy {
-		if name == attrTime {
-			continue
-		}
-		if column, ok := timeColumns[name]; ok {
-			name = column
-		}
-		columns = append(columns, name)
-	}
-	return columns
-}
-
-// result is a group as a table row or an object.
-func (p *summaryParams) result(columns []string, g *group) ([]byte, error) {
-	begin, end := isoTime(p.begin), isoTime(p.end)
-	if g.window != (span{}) {
-		begin, end = isoTime(g.window.start.Time()), isoTime(g.window.end.Time())
-	}
-	cells := []any{begin, end, g.Quantity, g.Amount}
-	for i, name := range p.groupBy {
-		if name != attrTime {
-			cells = append(cells, g.names[i])
-		}
-	}
-	if !p.object {
-		return json.Marshal(cells)
-	}
-	object := make(map[string]any, len(cells))
-	for i := len(cells) - 1; i >= 0; i-- { // begin, end, qty, rate win over a groupby of that name
-		object[columns[i]] = cells[i]
-	}
-	return json.Marshal(object)
-}

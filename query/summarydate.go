@@ -64,3 +64,5 @@ func number(text string, absent int) int {
 	}
 	return n
 }
+
+func microsTime(micros int64) time.Time { return time.UnixMicro(micros).UTC() }

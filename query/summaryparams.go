@@ -11,7 +11,7 @@ import (
 	"tallybook/api"
 )
 
-const maxGroupBy = 32 // names; each is a column of every row
+const maxGroupBy = 32 // names; each is a column of every row, or a filter
 
 // summaryParams are the parameters of /v2/summary, checked.
 type summaryParams struct {
@@ -20,6 +20,7 @@ type summaryParams struct {
 	groupBy       []string            // in request order, each once
 	filters       map[string][]string // AND across keys, OR among values
 	object        bool
+	scoped        bool // project_id is the caller's own
 }
 
 // parseSummaryParams holds the parameters against summary-v2.md.
@@ -121,6 +122,9 @@ func (p *summaryParams) setFilters(param string, values []string) error {
 			}
 			if p.filters[key] = append(p.filters[key], want); len(p.filters[key]) > maxValues {
 				return api.Invalid(param, "%s has more than %d values of %q", param, maxValues, key)
+			}
+			if len(p.filters) > maxGroupBy {
+				return api.Invalid(param, "%s has more than %d keys", param, maxGroupBy)
 			}
 		}
 	}

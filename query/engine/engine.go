@@ -53,6 +53,7 @@ type Answers struct {
 	Groups    [][]*Group // by question; sorted by window, then names
 	Positions []store.Position
 	Source    string // rollups, archive or rollups+archive
+	First     int64  // the first day that events of the questions' topics are of, in µs; 0: there are none
 }
 
 // SetHeaders says in X-Data-Through and X-Data-Source what the answers contain.
@@ -105,6 +106,9 @@ func (e *Engine) ask(ctx context.Context, questions []*Question) (*Answers, erro
 			if err := parts[i].read(v); err != nil {
 				return err
 			}
+			if first := parts[i].first; first != 0 && (a.First == 0 || first < a.First) {
+				a.First = first
+			}
 		}
 		return nil
 	})
@@ -143,7 +147,8 @@ type part struct {
 	files  []store.ArchiveFile
 	series map[schemas.SeriesID]int32
 	names  []string
-	split  bool // a filter asks for metadata that some series have
+	split  bool  // a filter asks for metadata that some series have
+	first  int64 // the first day of the topic's data
 }
 
 // notWanted stands for the names of series that are in no group.
@@ -160,6 +165,7 @@ func (p *part) read(v *store.View) error {
 	if err != nil || len(days) == 0 {
 		return err
 	}
+	p.first = int64(days[0].Hour()) * hour
 	data := span{int64(days[0].Hour()) * hour, int64(days[len(days)-1].Hour()+24) * hour}
 	holes, err := p.stale(v, data)
 	if err != nil {
