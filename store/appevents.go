@@ -235,3 +235,11 @@ func (v *View) AppError(account, id string) (ErrorRow, error) {
 	}
 	return rows[0], nil
 }
+
+// NewestFiles are the live files of a dataset with events of [from, to), in µs,
+// those with the newest events first.
+func (v *View) NewestFiles(dataset schemas.Topic, from, to int64, limit int) ([]ArchiveFile, error) {
+	return collect(v, scanFile, `SELECT `+fileColumns+` FROM archive_files
+		WHERE retired_at IS NULL AND dataset = ? AND max_time >= ? AND min_time < ? ORDER BY max_time DESC, name DESC LIMIT ?`,
+		string(dataset), from, to, limit)
+}

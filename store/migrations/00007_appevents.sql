@@ -44,3 +44,6 @@ CREATE TABLE app_errors (
 CREATE INDEX app_errors_time ON app_errors (time, error);
 CREATE INDEX app_errors_account ON app_errors (account, time, error);
 CREATE INDEX app_errors_event ON app_errors (account, event) WHERE event <> '';
+
+-- What the list of the latest events reads is found from the newest on.
+CREATE INDEX archive_files_newest ON archive_files (dataset, max_time, name) WHERE retired_at IS NULL;
