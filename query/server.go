@@ -57,7 +57,7 @@ func New(cfg Config) (*Server, error) {
 // Endpoints are all answers of this package.
 func (q *Server) Endpoints() []api.Endpoint {
 	metrics := promhttp.HandlerFor(q.cfg.Registry, promhttp.HandlerOpts{})
-	return slices.Concat(q.keyEndpoints(), q.errorEndpoints(), q.usageEndpoints(), []api.Endpoint{
+	return slices.Concat(q.keyEndpoints(), q.domainEndpoints(), q.totalsEndpoints(), q.errorEndpoints(), q.usageEndpoints(), q.routeEndpoints(), q.customerEndpoints(), q.auditEndpoints(), q.appEndpoints(), []api.Endpoint{
 		{Method: "GET", Path: "/api/v1/meters", Access: api.Account, Form: api.ProblemForm, Handle: q.listMeters},
 		{Method: "GET", Path: "/api/v1/meters/{slug}", Access: api.Account, Form: api.ProblemForm, Handle: q.getMeter},
 		{Method: "GET", Path: "/api/v1/meters/{slug}/query", Access: api.Account, Form: api.ProblemForm, Handle: q.queryMeter},

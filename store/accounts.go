@@ -2,6 +2,8 @@ package store
 
 import (
 	"context"
+	"database/sql"
+	"errors"
 	"fmt"
 	"time"
 )
@@ -19,39 +21,66 @@ func (s *Store) ensureAccount(ctx context.Context, w *writeTx, id string) error 
 }
 
 // PutAccount makes an account, or gives it another name.
-func (s *Store) PutAccount(ctx context.Context, actor, id, name string) error {
+func (s *Store) PutAccount(ctx context.Context, actor, id, name string) (Account, error) {
+	var a Account
 	err := s.transact(ctx, func(w *writeTx) error {
-		if err := s.ensureAccount(ctx, w, id); err != nil {
+		var before any
+		is, err := readAccount(ctx, w.conn, id)
+		switch {
+		case errors.Is(err, ErrNotFound):
+			err = s.ensureAccount(ctx, w, id)
+		case err == nil:
+			before = map[string]string{"name": is.Name}
+		}
+		if err != nil || before != nil && is.Name == name {
 			return err
 		}
-		n, err := w.execCount(ctx, `UPDATE accounts SET name = ? WHERE id = ? AND name <> ?`, name, id, name)
-		if err != nil || n == 0 {
+		if err := w.exec(ctx, `UPDATE accounts SET name = ? WHERE id = ?`, name, id); err != nil {
 			return err
 		}
-		return s.audit(ctx, w, Audit{Actor: actor, Action: "change", Noun: "account", Subject: id, Account: id, After: map[string]string{"name": name}})
+		action := "change"
+		if before == nil {
+			action = "create"
+		}
+		return s.audit(ctx, w, Audit{Actor: actor, Action: action, Noun: "account", Subject: id, Account: id,
+			Before: before, After: map[string]string{"name": name}})
 	})
-	if err != nil {
-		return fmt.Errorf("account %s: %w", id, err)
+	if err == nil {
+		a, err = s.Account(ctx, id)
 	}
-	return nil
+	if err != nil {
+		return Account{}, fmt.Errorf("account %s: %w", id, err)
+	}
+	return a, nil
+}
+
+// Account reads an account; ErrNotFound where nothing was ever said of it.
+func (s *Store) Account(ctx context.Context, id string) (Account, error) {
+	return readAccount(ctx, s.read, id)
+}
+
+func readAccount(ctx context.Context, q querier, id string) (Account, error) {
+	a, err := scanAccount(q.QueryRowContext(ctx, `SELECT id, name, created_at FROM accounts WHERE id = ?`, id))
+	if errors.Is(err, sql.ErrNoRows) {
+		return Account{}, ErrNotFound
+	}
+	return a, engineError(err)
+}
+
+func scanAccount(row scanner) (Account, error) {
+	var a Account
+	var at int64
+	err := row.Scan(&a.ID, &a.Name, &at)
+	a.CreatedAt = time.UnixMicro(at).UTC()
+	return a, err
 }
 
 // Accounts lists accounts by id, those after the given one.
 func (s *Store) Accounts(ctx context.Context, after string, limit int) ([]Account, error) {
 	rows, err := s.read.QueryContext(ctx, `SELECT id, name, created_at FROM accounts WHERE id > ? ORDER BY id LIMIT ?`, after, limit)
+	list, err := scanAll(rows, err, scanAccount)
 	if err != nil {
-		return nil, fmt.Errorf("list accounts: %w", engineError(err))
+		return nil, fmt.Errorf("list accounts: %w", err)
 	}
-	defer rows.Close()
-	list := []Account{}
-	for rows.Next() {
-		var a Account
-		var at int64
-		if err := rows.Scan(&a.ID, &a.Name, &at); err != nil {
-			return nil, fmt.Errorf("list accounts: %w", engineError(err))
-		}
-		a.CreatedAt = time.UnixMicro(at).UTC()
-		list = append(list, a)
-	}
-	return list, engineError(rows.Err())
+	return list, nil
 }

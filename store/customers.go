@@ -12,28 +12,28 @@ import (
 
 // Customer uses APIs with a key of its own, and is billed for it.
 type Customer struct {
-	ID           string
-	Account      string // whose events its are; "" when it is made: one of its own id
-	Name         string
-	Address      string
-	Email        string
-	PricingModel string // of subscriptions that name none
-	Timezone     string // IANA name
-	Currency     string // ISO 4217; never changed, and one for all customers of an account
-	CreatedAt    time.Time
+	ID           string    `json:"id"`
+	Account      string    `json:"account"` // whose events its are; "" when it is made: one of its own id
+	Name         string    `json:"customerName"`
+	Address      string    `json:"address"`
+	Email        string    `json:"email"`
+	PricingModel string    `json:"pricingModelName"` // of subscriptions that name none
+	Timezone     string    `json:"timezone"`         // IANA name
+	Currency     string    `json:"currency"`         // ISO 4217; never changed, and one for all customers of an account
+	CreatedAt    time.Time `json:"createdAt"`
 }
 
 // Subscription lets a customer use an API version in [StartsAt, EndsAt).
 type Subscription struct {
-	ID           string
-	Customer     string
-	API          string
-	Version      string
-	PricingModel string
-	Quota        *schemas.Quota // nil: no limit
-	StartsAt     time.Time      // zero when it is made: now
-	EndsAt       time.Time      // zero: it goes on
-	CreatedAt    time.Time
+	ID           string         `json:"id"`
+	Customer     string         `json:"customer"`
+	API          string         `json:"apiName"`
+	Version      string         `json:"apiVersion"`
+	PricingModel string         `json:"pricingModelName"`
+	Quota        *schemas.Quota `json:"quota"`           // nil: no limit
+	StartsAt     time.Time      `json:"startsAt"`        // zero when it is made: now
+	EndsAt       time.Time      `json:"endsAt,omitzero"` // zero: it goes on
+	CreatedAt    time.Time      `json:"createdAt"`
 }
 
 // Active reports whether the subscription holds at t.

@@ -24,23 +24,23 @@ func fieldError(field, format string, args ...any) error {
 
 // Route is an endpoint of an API version whose use is counted and priced.
 type Route struct {
-	ID        string
-	API       string
-	Version   string
-	Endpoint  string // "": every endpoint of the API version
-	CreatedAt time.Time
-	Prices    []Price // by pricing model and EffectiveFrom
+	ID        string    `json:"id"`
+	API       string    `json:"apiName"`
+	Version   string    `json:"apiVersion"`
+	Endpoint  string    `json:"endpointName"` // "": every endpoint of the API version
+	CreatedAt time.Time `json:"createdAt"`
+	Prices    []Price   `json:"prices"` // by pricing model and EffectiveFrom
 }
 
 // Price is what a route costs under a pricing model, from a moment on until
 // the next price of both.
 type Price struct {
-	Version       int64 // unique in the installation
-	PricingModel  string
-	Model         string          // one of schemas.PricingModels
-	Params        json.RawMessage // an object
-	EffectiveFrom time.Time       // zero when it is made: now
-	CreatedAt     time.Time
+	Version       int64           `json:"version"` // unique in the installation
+	PricingModel  string          `json:"pricingModelName"`
+	Model         string          `json:"model"`         // one of schemas.PricingModels
+	Params        json.RawMessage `json:"params"`        // an object
+	EffectiveFrom time.Time       `json:"effectiveFrom"` // zero when it is made: now
+	CreatedAt     time.Time       `json:"createdAt"`
 }
 
 // CreateRoute registers a route with its prices; ID, CreatedAt and the prices'

@@ -14,6 +14,16 @@ import (
 // maxSubscriptions bounds a customer's subscriptions, ended ones included.
 const maxSubscriptions = 10_000
 
+// SubscribedError: the customer has a subscription to the API version at that
+// time. It is an ErrExists.
+type SubscribedError struct{ API, Version string }
+
+func (e *SubscribedError) Error() string {
+	return e.API + " " + e.Version + ": there is a subscription"
+}
+
+func (e *SubscribedError) Unwrap() error { return ErrExists }
+
 // Subscribe adds a subscription to a customer; ErrNotFound, ErrExists where one
 // to the same API version holds at the same time, *FieldError.
 func (s *Store) Subscribe(ctx context.Context, actor string, sub Subscription) (Subscription, error) {
@@ -49,7 +59,7 @@ func (s *Store) subscribe(ctx context.Context, w *writeTx, actor string, c *Cust
 	case err != nil:
 		return engineError(err)
 	case overlapping > 0:
-		return fmt.Errorf("%s %s: %w", sub.API, sub.Version, ErrExists)
+		return &SubscribedError{sub.API, sub.Version}
 	case all >= maxSubscriptions:
 		return fieldError(at+"apiName", "a customer may have up to %d subscriptions", maxSubscriptions)
 	}
@@ -158,38 +168,49 @@ func scanSubscription(row scanner) (Subscription, error) {
 	return sub, err
 }
 
-// SetQuota changes a subscription's quota, nil: no limit; ErrNotFound.
-func (s *Store) SetQuota(ctx context.Context, actor, customer, id string, q *schemas.Quota) (Subscription, error) {
+// SubscriptionUpdate says what to change of a subscription.
+type SubscriptionUpdate struct {
+	SetQuota bool
+	Quota    *schemas.Quota // nil: no limit
+	EndsAt   time.Time      // zero: as it is
+}
+
+// UpdateSubscription changes a subscription's quota or end; ErrNotFound. An end
+// in the past, or behind the one that it has, is a *FieldError.
+func (s *Store) UpdateSubscription(ctx context.Context, actor, customer, id string, u SubscriptionUpdate) (Subscription, error) {
 	return s.changeSubscription(ctx, actor, "change", customer, id, func(w *writeTx, sub *Subscription) error {
-		sub.Quota = q
+		if u.SetQuota {
+			sub.Quota = u.Quota
+		}
+		switch {
+		case u.EndsAt.IsZero():
+		case u.EndsAt.Before(s.now()):
+			return fieldError("endsAt", "endsAt must not lie in the past")
+		case !sub.EndsAt.IsZero() && sub.EndsAt.Before(u.EndsAt):
+			return fieldError("endsAt", "endsAt must not be after %s, when it ends already; subscribe anew", sub.EndsAt.Format(time.RFC3339Nano))
+		default:
+			sub.end(u.EndsAt)
+		}
 		return fitsRoute(ctx, w, sub, "")
 	})
 }
 
-// EndSubscription ends a subscription at the given moment, zero: now; ErrNotFound.
-// One that has not begun then ends when it would begin. Ending one now that has
-// ended changes nothing; a moment in the past, or behind the end that it has, is
-// a *FieldError.
-func (s *Store) EndSubscription(ctx context.Context, actor, customer, id string, at time.Time) (Subscription, error) {
+// EndSubscription ends a subscription now; one that has ended stays as it is.
+// ErrNotFound.
+func (s *Store) EndSubscription(ctx context.Context, actor, customer, id string) (Subscription, error) {
 	return s.changeSubscription(ctx, actor, "end", customer, id, func(_ *writeTx, sub *Subscription) error {
-		now, named := s.now(), !at.IsZero()
-		end := now
-		if named {
-			end = at
-		}
-		switch {
-		case end.Before(now):
-			return fieldError("endsAt", "endsAt must not lie in the past")
-		case !sub.EndsAt.IsZero() && sub.EndsAt.Before(end) && named:
-			return fieldError("endsAt", "endsAt must not be after %s, when it ends already; subscribe anew", sub.EndsAt.Format(time.RFC3339Nano))
-		case !sub.EndsAt.IsZero() && sub.EndsAt.Before(end):
-			return nil
-		}
-		if sub.EndsAt = end; end.Before(sub.StartsAt) {
-			sub.EndsAt = sub.StartsAt
+		if now := s.now(); sub.EndsAt.IsZero() || now.Before(sub.EndsAt) {
+			sub.end(now)
 		}
 		return nil
 	})
+}
+
+// end: one that has not begun by then ends when it would begin.
+func (sub *Subscription) end(at time.Time) {
+	if sub.EndsAt = at; at.Before(sub.StartsAt) {
+		sub.EndsAt = sub.StartsAt
+	}
 }
 
 func (s *Store) changeSubscription(ctx context.Context, actor, action, customer, id string, change func(*writeTx, *Subscription) error) (Subscription, error) {
