@@ -172,7 +172,13 @@ func AppPayload(ev *Event) ([]byte, *Rejection) {
 	return payload, nil
 }
 
+// checkAppEvent looks at what the store keeps in columns of its own, too.
 func checkAppEvent(ev *Event) *Rejection {
+	for _, f := range []Field{Session, Category, Name} {
+		if hasControl(ev.Strings[f]) {
+			return controlRejection(columnPaths[f])
+		}
+	}
 	_, rejection := AppPayload(ev)
 	return rejection
 }

@@ -83,6 +83,7 @@ var ruleExamples = []struct {
 	{topic: Usage, record: event("app.event", `{"category":"c","name":"n","session":"s","data":{"a":1}}`, "")},
 	{topic: Usage, record: event("app.event", `{"category":"c","name":"n","session":"s","data":[0]}`, "")},
 	{topic: Usage, record: event("app.event", `{"category":"c","name":"n","session":"s","data":" {\"a\":1}"}`, "")},
+	{topic: Usage, record: event("app.event", `{"category":"a\u0000","name":"n","session":"s","data":{"a":1}}`, ""), reason: InvalidValue, field: "data.category"},
 	{topic: Usage, record: event("app.event", `{"category":"c","session":"s","data":{"a":1}}`, ""), reason: MissingField, field: "data.name"},
 	{topic: Usage, record: event("app.event", `{"name":"n","session":"s","data":{"a":1}}`, ""), reason: MissingField, field: "data.category"},
 	{topic: Usage, record: event("app.event", `{"category":"c","name":"n","data":{"a":1}}`, ""), reason: MissingField, field: "data.session"},

@@ -35,13 +35,14 @@ type rig struct {
 	fault func(step string) (before, after error)
 
 	sent     map[string]int64 // accepted events by account
+	apps     map[string]bool  // application events that must be there, as account and id
 	bad, dup int64
 	floor    int64 // the position was seen here, and must not go back
 }
 
 func newRig(t *testing.T) *rig {
 	t.Helper()
-	r := &rig{t: t, dir: t.TempDir(), bucket: archive.NewMem(), sent: map[string]int64{},
+	r := &rig{t: t, dir: t.TempDir(), bucket: archive.NewMem(), sent: map[string]int64{}, apps: map[string]bool{},
 		tp: schemas.Partition{Topic: schemas.Usage, ID: 0}}
 	b, err := broker.Start(broker.Config{Dir: filepath.Join(r.dir, "kafka"), Listen: "127.0.0.1:0", Partitions: 1,
 		MaxMessageBytes: 16 << 20, Log: quiet()})
@@ -51,6 +52,7 @@ func newRig(t *testing.T) *rig {
 	t.Cleanup(func() { b.Close() })
 	r.kafka = broker.NewKafka(b.Addr())
 	r.bucket.Fault = func(op, name string) (error, error) { return r.step(op) }
+	r.makeSessions("acct-0", "acct-1")
 	return r
 }
 
@@ -101,6 +103,9 @@ func (r *rig) load(first, n int) {
 		m := kafka.Message{Key: []byte(account), Value: []byte(event(account, fmt.Sprintf("id-%d", i), at))}
 		messages = append(messages, m)
 		r.sent[account]++
+		if i%7 == 0 {
+			messages = append(messages, r.app(account, fmt.Sprintf("app-%d", i), at))
+		}
 		if i%10 == 0 {
 			messages = append(messages, m)
 			r.dup++
@@ -248,6 +253,7 @@ func (r *rig) check() {
 		r.t.Fatal(err)
 	}
 	archived, ids := r.readArchive(files)
+	r.checkApps(s)
 	for key, want := range archived {
 		if rollups[key] != want {
 			r.t.Errorf("rollup of %s = %d, archive has %d", key, rollups[key], want)
@@ -266,6 +272,7 @@ func (r *rig) check() {
 	if int64(len(ids)) != total {
 		r.t.Errorf("%d distinct ids in the archive, sent %d", len(ids), total)
 	}
+	total += int64(len(r.apps))
 	if ledger.Counted != total || ledger.Duplicate != r.dup || ledger.Rejected != r.bad {
 		r.t.Errorf("ledger: counted %d, duplicate %d, rejected %d; want %d, %d, %d",
 			ledger.Counted, ledger.Duplicate, ledger.Rejected, total, r.dup, r.bad)
