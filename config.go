@@ -44,8 +44,11 @@ type config struct {
 	AlertEmail  string        `koanf:"alert-email"`
 	LogLevel    string        `koanf:"log-level"`
 
-	Meters    []schemas.MeterDefinition `koanf:"-"` // declared in the file
-	RateLimit float64                   `koanf:"rate-limit"`
+	Meters      []schemas.MeterDefinition `koanf:"-"` // declared in the file
+	RateLimit   float64                   `koanf:"rate-limit"`
+	MailgunKey  string                    `koanf:"mailgun-signing-key"`
+	MandrillKey string                    `koanf:"mandrill-webhook-key"`
+	PublicURL   string                    `koanf:"public-url"`
 }
 
 func addFlags(f *pflag.FlagSet) {
@@ -69,6 +72,9 @@ func addFlags(f *pflag.FlagSet) {
 	f.String("oldest-event", "2000-01-01T00:00:00Z", "events of an earlier `time` are refused")
 	f.String("alert-email", "", "`address` of the operators")
 	f.Float64("rate-limit", 0, "requests a second and key, where a key has no rate of its own; 0: no limit")
+	f.String("mailgun-signing-key", "", "`key` that Mailgun signs its webhooks with, where an account has none of its own; better in the environment than in a list of processes")
+	f.String("mandrill-webhook-key", "", "`key` that Mandrill signs its webhooks with, as above")
+	f.String("public-url", "", "`URL` that the outside reaches this server by: Mandrill signs it")
 	f.String("log-level", "info", "debug, info, warn or error")
 }
 
@@ -144,6 +150,8 @@ func (c *config) check() error {
 		return fmt.Errorf("--max-record-bytes %d: allowed are 1024 to %d", c.MaxRecord, 64<<20)
 	case c.RateLimit < 0:
 		return fmt.Errorf("--rate-limit %g: 0 (no limit) or more", c.RateLimit)
+	case c.PublicURL != "" && !strings.HasPrefix(c.PublicURL, "https://") && !strings.HasPrefix(c.PublicURL, "http://"):
+		return fmt.Errorf("--public-url %q: it must begin with https:// or http://", c.PublicURL)
 	case !slices.Contains([]string{"debug", "info", "warn", "error"}, c.LogLevel):
 		return fmt.Errorf("--log-level %q: allowed are debug, info, warn, error", c.LogLevel)
 	}

@@ -265,7 +265,8 @@ func (p *parts) collector(ctx context.Context) (*collector.Collector, error) {
 		return nil, err
 	}
 	cfg := collector.Config{Kafka: p.kafka, Partitions: partitions, Store: p.store, DedupeWindow: p.cfg.DedupeSpan, Rules: p.rules(), Log: p.log, Metrics: p.registry,
-		MaxEventBytes: min(p.cfg.MaxRecord, 1<<20)}
+		MaxEventBytes: min(p.cfg.MaxRecord, 1<<20),
+		Webhooks:      collector.Webhooks{MailgunKey: p.cfg.MailgunKey, MandrillKey: p.cfg.MandrillKey, PublicURL: p.cfg.PublicURL}}
 	if p.broker != nil {
 		cfg.Behind = p.broker.Full
 	}

@@ -20,8 +20,8 @@ func (q *Server) domainEndpoints() []api.Endpoint {
 		{Method: "PUT", Path: domains + "/{domain}", Access: api.Admin, Form: api.PlainForm, Handle: q.putDomain},
 		{Method: "DELETE", Path: domains + "/{domain}", Access: api.Admin, Form: api.PlainForm, Handle: q.deleteDomain},
 		{Method: "GET", Path: webhooks, Access: api.Admin, Form: api.PlainForm, Handle: q.listWebhookKeys},
-		{Method: "PUT", Path: webhooks + "/{provider:mailgun|mandrill}", Access: api.Admin, Form: api.PlainForm, Handle: q.putWebhookKey},
-		{Method: "DELETE", Path: webhooks + "/{provider:mailgun|mandrill}", Access: api.Admin, Form: api.PlainForm, Handle: q.deleteWebhookKey},
+		{Method: "PUT", Path: webhooks + "/{provider}", Access: api.Admin, Form: api.PlainForm, Handle: q.putWebhookKey},
+		{Method: "DELETE", Path: webhooks + "/{provider}", Access: api.Admin, Form: api.PlainForm, Handle: q.deleteWebhookKey},
 	}
 }
 
@@ -134,6 +134,15 @@ func (q *Server) listWebhookKeys(w http.ResponseWriter, r *http.Request) error {
 	return nil
 }
 
+func pathProvider(r *http.Request) (string, error) {
+	switch provider := mux.Vars(r)["provider"]; provider {
+	case "mailgun", "mandrill":
+		return provider, nil
+	default:
+		return "", api.NotFound("webhooks have the providers mailgun and mandrill, not %.100q", provider)
+	}
+}
+
 // maxWebhookKey bounds a provider's key, in bytes.
 const maxWebhookKey = 256
 
@@ -151,7 +160,10 @@ func (q *Server) putWebhookKey(w http.ResponseWriter, r *http.Request) error {
 	if body.Key == "" || len(body.Key) > maxWebhookKey || strings.ContainsFunc(body.Key, isControl) {
 		return api.Invalid("key", "key is required: the provider's key for signatures, 1 to %d bytes without control characters", maxWebhookKey)
 	}
-	provider := mux.Vars(r)["provider"]
+	provider, err := pathProvider(r)
+	if err != nil {
+		return err
+	}
 	if err := q.cfg.Store.PutWebhookKey(r.Context(), api.CallerOf(r.Context()).Actor(), account, provider, body.Key); err != nil {
 		return err
 	}
@@ -164,7 +176,10 @@ func (q *Server) deleteWebhookKey(w http.ResponseWriter, r *http.Request) error 
 	if err != nil {
 		return err
 	}
-	provider := mux.Vars(r)["provider"]
+	provider, err := pathProvider(r)
+	if err != nil {
+		return err
+	}
 	err = q.cfg.Store.DeleteWebhookKey(r.Context(), api.CallerOf(r.Context()).Actor(), account, provider)
 	if errors.Is(err, store.ErrNotFound) {
 		return api.NotFound("account %q has no %s webhook key of its own", account, provider)

@@ -38,6 +38,36 @@ func MandrillSync(event []byte) bool {
 	return !isEvent && jsonString(members["type"]) != "" && jsonString(members["action"]) != ""
 }
 
+// TrimMandrill leaves the message itself out of a member of mandrill_events:
+// with attachments it may be larger than a record can be. What is no such
+// member stays as it is.
+func TrimMandrill(event []byte) []byte {
+	members := jsonObject(event)
+	msg := jsonObject(members["msg"])
+	if msg == nil {
+		return event
+	}
+	members["msg"] = trimContent(msg)
+	return marshalJSON(members)
+}
+
+// trimContent is a message without mandrillContent.
+func trimContent(msg map[string]json.RawMessage) json.RawMessage {
+	for _, content := range mandrillContent {
+		delete(msg, content)
+	}
+	return marshalJSON(msg)
+}
+
+// marshalJSON writes values that were read as JSON.
+func marshalJSON(v any) []byte {
+	text, err := json.Marshal(v)
+	if err != nil {
+		panic(err)
+	}
+	return text
+}
+
 // readMandrill makes a mandrill.webhook event the e-mail event that it reports.
 // Data is one member of mandrill_events, or a list of just one: a record is one
 // event. Inbound mail is two events, accepted and stored: the event's Twin is the
@@ -80,6 +110,9 @@ func readMandrill(ev *Event) *Rejection {
 
 func (m *mailReport) readMandrill(ev *Event, name, at string) *Rejection {
 	msg := jsonObject(m.payload["msg"])
+	if msg != nil {
+		m.payload["msg"] = trimContent(msg)
+	}
 	m.recipient = jsonString(msg["email"])
 	m.tags = msg["tags"]
 	from, path := jsonString(msg["sender"]), at+"msg.sender"
@@ -98,21 +131,11 @@ func (m *mailReport) readMandrill(ev *Event, name, at string) *Rejection {
 	}
 	m.messageID = id
 	if id == "" { // inbound mail has none
-		id = "msg:" + hashText(string(appendCompact(nil, m.payload["msg"])))
+		id = "msg:" + hashText(string(m.payload["msg"]))
 	}
 	m.identity = strings.Join([]string{id, name, string(m.payload["ts"])}, "/")
 	if url, ip := jsonString(m.payload["url"]), jsonString(m.payload["ip"]); url != "" || ip != "" {
 		m.identity += "/" + hashText(url+"\x00"+ip)
-	}
-	for _, content := range mandrillContent {
-		delete(msg, content)
-	}
-	if msg != nil {
-		text, err := json.Marshal(msg)
-		if err != nil {
-			panic(err) // its parts were read as JSON
-		}
-		m.payload["msg"] = text
 	}
 	return m.fill(ev)
 }

@@ -28,6 +28,7 @@ type Config struct {
 	Rules        schemas.Rules         // default schemas.DefaultRules()
 	Store        *store.Store          // the catalog; nil: endpoints that need it are left out
 	DedupeWindow time.Duration         // of the workers; default 24 h
+	Webhooks     Webhooks
 
 	// Behind reports that what is in the log cannot be worked off: the embedded
 	// broker is full, or the workers are far behind. Requests then get 503.
@@ -90,6 +91,8 @@ type Collector struct {
 	decoders sync.Pool // of *decoder
 	catalog  catalogCache
 	unknown  unknownKeys
+
+	webhookLocks tokenLocks
 }
 
 // New checks the configuration and starts nothing.
@@ -140,7 +143,7 @@ func (c *Collector) laneOf(e *event) *lane {
 
 // Endpoints are all that write events. They have their own deadlines.
 func (c *Collector) Endpoints() []api.Endpoint {
-	return slices.Concat(c.usageEndpoints(), c.appEndpoints(), []api.Endpoint{
+	return slices.Concat(c.usageEndpoints(), c.appEndpoints(), c.webhookEndpoints(), []api.Endpoint{
 		{Method: "POST", Path: "/v1/events", Access: api.Ingest, Form: api.PlainForm, Timeout: -1, Handle: c.results},
 		{Method: "POST", Path: "/api/v1/events", Access: api.Ingest, Form: api.ProblemForm, Timeout: -1, Handle: c.allOrNothing},
 	})
