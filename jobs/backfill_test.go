@@ -15,7 +15,7 @@ import (
 
 func (r *rig) declare(d schemas.MeterDefinition) store.DeclaredMeter {
 	r.t.Helper()
-	m, err := r.store.CreateMeter(r.t.Context(), d, store.MeterFromAPI)
+	m, err := r.store.CreateMeter(r.t.Context(), "test", d)
 	if err != nil {
 		r.t.Fatal(err)
 	}
@@ -151,7 +151,7 @@ func TestUnknownLiveMeterFences(t *testing.T) {
 	r.wantOutcome(c, store.Metering{}, store.Fenced)
 	r.wantOutcome(c, store.Metering{Folded: []store.MeterID{{Slug: "x", Version: m.Version + 1}}}, store.Fenced)
 	r.wantOutcome(c, store.Metering{Folded: []store.MeterID{store.MeterIDOf(&m.Meter)}}, store.Applied)
-	if err := r.store.DeleteMeter(t.Context(), "x"); err != nil {
+	if err := r.store.DeleteMeter(t.Context(), "test", "x"); err != nil {
 		t.Fatal(err)
 	}
 	c.From = c.To

@@ -154,11 +154,11 @@ func TestMeterErrors(t *testing.T) {
 		}
 	}
 	for target, part := range map[string]string{
-		"/api/v1/meters/nope/query":                             `there is no meter \"nope\"`,
-		"/api/v1/meters/nope":                                   `there is no meter`,
-		"/api/v1/meters/latency/query?groupBy=nope":             "it has subject, api, version, endpoint",
-		"/api/v1/meters/emails/query?groupBy=dimensions.x":      "it has subject, domain",
-		"/api/v1/meters/requests/query?filterGroupBy[x]=y":      "it has subject, api, version, endpoint, method, status, region",
+		"/api/v1/meters/nope/query":                        `there is no meter \"nope\"`,
+		"/api/v1/meters/nope":                              `there is no meter`,
+		"/api/v1/meters/latency/query?groupBy=nope":        "it has subject, api, version, endpoint",
+		"/api/v1/meters/emails/query?groupBy=dimensions.x": "it has subject, domain",
+		"/api/v1/meters/requests/query?filterGroupBy[x]=y": "it has subject, api, version, endpoint, method, status, region",
 	} {
 		if w := f.get(target); w.Code < 400 || w.Code > 404 || !strings.Contains(w.Body.String(), part) {
 			t.Errorf("%s: got %d %s, want %s", target, w.Code, w.Body, part)
@@ -214,5 +214,5 @@ func TestMeterList(t *testing.T) {
 		t.Errorf("got %+v", list)
 	}
 	f.want("/api/v1/meters/latency", 200, `{"slug":"latency","description":"time taken by API requests, in milliseconds","eventType":"api.request",`+
-		`"aggregation":"AVG","valueProperty":"$.latency_ms","groupBy":{"api":"$.api","endpoint":"$.endpoint","version":"$.version"}}`)
+		`"aggregation":"AVG","valueProperty":"$.latency_ms","groupBy":{"api":"$.api","endpoint":"$.endpoint","version":"$.version"},"percentiles":[50,95,99]}`)
 }

@@ -10,13 +10,13 @@ import (
 // MeterDefinition is a meter as it is declared, in the configuration or through
 // the API (meters.md).
 type MeterDefinition struct {
-	Slug          string            `json:"slug" koanf:"slug"`
-	Description   string            `json:"description,omitempty" koanf:"description"`
-	EventType     string            `json:"eventType" koanf:"eventType"` // a type, or a prefix of types and ".*"
-	Aggregation   Aggregation       `json:"aggregation" koanf:"aggregation"`
-	ValueProperty string            `json:"valueProperty,omitempty" koanf:"valueProperty"` // JSONPath; none for COUNT
-	GroupBy       map[string]string `json:"groupBy,omitempty" koanf:"groupBy"`             // name → JSONPath
-	Percentiles   []float64         `json:"percentiles,omitempty" koanf:"percentiles"`     // of PERCENTILE
+	Slug          string            `json:"slug"`
+	Description   string            `json:"description,omitempty"`
+	EventType     string            `json:"eventType"` // a type, or a prefix of types and ".*"
+	Aggregation   Aggregation       `json:"aggregation"`
+	ValueProperty string            `json:"valueProperty,omitempty"` // JSONPath; none for COUNT
+	GroupBy       map[string]string `json:"groupBy,omitempty"`       // name → JSONPath
+	Percentiles   []float64         `json:"percentiles,omitempty"`   // of PERCENTILE
 }
 
 // Limits of a meter's definition.

@@ -14,6 +14,8 @@ import (
 var (
 	// ErrMeterExists: the slug is taken.
 	ErrMeterExists = errors.New("there is a meter of that slug")
+	// ErrMeterBuiltIn: the slug is that of a built-in meter.
+	ErrMeterBuiltIn = errors.New("the meter is built in")
 	// ErrMeterConfigured: the meter is declared in the configuration, and changed there.
 	ErrMeterConfigured = errors.New("the meter is declared in the configuration")
 	// ErrTooManyMeters: schemas.MaxMeters are declared.
@@ -119,8 +121,9 @@ func (s *Store) MeterList(ctx context.Context, known *MeterList) (*MeterList, er
 }
 
 // CreateMeter declares a meter: the next version of its slug, the first where
-// the slug is new. ErrMeterExists, ErrTooManyMeters, or a *schemas.FieldError.
-func (s *Store) CreateMeter(ctx context.Context, d schemas.MeterDefinition, origin MeterOrigin) (m DeclaredMeter, err error) {
+// the slug is new. ErrMeterExists, ErrMeterBuiltIn, ErrTooManyMeters, or a
+// *schemas.FieldError.
+func (s *Store) CreateMeter(ctx context.Context, actor string, d schemas.MeterDefinition) (m DeclaredMeter, err error) {
 	err = s.changeMeters(ctx, func(w *writeTx) error {
 		if _, err := currentMeter(ctx, w, d.Slug); !errors.Is(err, ErrNotFound) {
 			if err == nil {
@@ -128,8 +131,10 @@ func (s *Store) CreateMeter(ctx context.Context, d schemas.MeterDefinition, orig
 			}
 			return err
 		}
-		m, err = s.insertMeter(ctx, w, d, origin)
-		return err
+		if m, err = s.insertMeter(ctx, w, d, MeterFromAPI); err != nil {
+			return err
+		}
+		return s.audit(ctx, w, Audit{Actor: actor, Action: "create", Noun: "meter", Subject: d.Slug, After: d})
 	})
 	if err != nil {
 		return DeclaredMeter{}, fmt.Errorf("create meter %q: %w", d.Slug, err)
@@ -140,7 +145,7 @@ func (s *Store) CreateMeter(ctx context.Context, d schemas.MeterDefinition, orig
 // UpdateMeter changes a meter that the API declared. Where it counts otherwise
 // than before it becomes the next version, which has to be filled first; else
 // its words change.
-func (s *Store) UpdateMeter(ctx context.Context, d schemas.MeterDefinition) (m DeclaredMeter, err error) {
+func (s *Store) UpdateMeter(ctx context.Context, actor string, d schemas.MeterDefinition) (m DeclaredMeter, err error) {
 	err = s.changeMeters(ctx, func(w *writeTx) error {
 		now, err := currentMeter(ctx, w, d.Slug)
 		if err != nil {
@@ -149,8 +154,10 @@ func (s *Store) UpdateMeter(ctx context.Context, d schemas.MeterDefinition) (m D
 		if now.Origin == MeterFromConfig {
 			return ErrMeterConfigured
 		}
-		m, err = s.replaceMeter(ctx, w, now, d, MeterFromAPI)
-		return err
+		if m, err = s.replaceMeter(ctx, w, now, d, MeterFromAPI); err != nil {
+			return err
+		}
+		return s.audit(ctx, w, Audit{Actor: actor, Action: "change", Noun: "meter", Subject: d.Slug, Before: now.Definition, After: d})
 	})
 	if err != nil {
 		return DeclaredMeter{}, fmt.Errorf("change meter %q: %w", d.Slug, err)
@@ -160,7 +167,7 @@ func (s *Store) UpdateMeter(ctx context.Context, d schemas.MeterDefinition) (m D
 
 // DeleteMeter ends a meter that the API declared. Its rollups stay where they
 // are; no question reaches them any more.
-func (s *Store) DeleteMeter(ctx context.Context, slug string) error {
+func (s *Store) DeleteMeter(ctx context.Context, actor, slug string) error {
 	err := s.changeMeters(ctx, func(w *writeTx) error {
 		now, err := currentMeter(ctx, w, slug)
 		if err != nil {
@@ -169,7 +176,10 @@ func (s *Store) DeleteMeter(ctx context.Context, slug string) error {
 		if now.Origin == MeterFromConfig {
 			return ErrMeterConfigured
 		}
-		return s.endMeter(ctx, w, now)
+		if err := s.endMeter(ctx, w, now); err != nil {
+			return err
+		}
+		return s.audit(ctx, w, Audit{Actor: actor, Action: "delete", Noun: "meter", Subject: slug, Before: now.Definition})
 	})
 	if err != nil {
 		return fmt.Errorf("delete meter %q: %w", slug, err)
@@ -219,7 +229,7 @@ func (s *Store) changeMeters(ctx context.Context, change func(w *writeTx) error)
 // currentMeter is the declared meter of a slug; built-in slugs are taken.
 func currentMeter(ctx context.Context, w *writeTx, slug string) (DeclaredMeter, error) {
 	if _, builtIn := schemas.MeterBySlug(slug); builtIn {
-		return DeclaredMeter{}, fmt.Errorf("%w: it is built in", ErrMeterExists)
+		return DeclaredMeter{}, ErrMeterBuiltIn
 	}
 	m, err := scanMeter(w.conn.QueryRowContext(ctx, activeMeter, slug))
 	return m, engineError(err)
