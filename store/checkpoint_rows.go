@@ -154,7 +154,8 @@ func insertErrors(ctx context.Context, w *writeTx, c *Checkpoint) error {
 		e := &c.Errors[i]
 		err := w.exec(ctx, `INSERT INTO errors (`+insertErrorColumns+`) VALUES (`+placeholders(20)+`)`,
 			e.ID, e.Time, e.Account, string(e.Reason), e.Field, e.Message, e.Input, e.InputBytes, e.InputSHA256[:],
-			string(e.Origin.Topic), e.Origin.ID, e.Offset, e.LastOffset, e.Records, e.Status)
+			string(e.Origin.Topic), e.Origin.ID, e.Offset, e.LastOffset, e.Records, int64(e.Status),
+			e.Key, headersText(e.Headers), e.RecordTime, e.Whole, e.Endpoint)
 		if err != nil {
 			return err
 		}
