@@ -117,8 +117,12 @@ func markDays(ctx context.Context, w *writeTx, c *Checkpoint) error {
 	return markDirty(ctx, w, hours)
 }
 
-// markDirty marks what was built from the hours as no longer agreeing with them.
+// markDirty says that the hours changed: what was built from them, and copies of
+// them in memory, no longer agree with them.
 func markDirty(ctx context.Context, w *writeTx, hours map[schemas.Hour]bool) error {
+	if err := raiseHours(ctx, w, hours); err != nil {
+		return err
+	}
 	starts := map[Resolution]map[schemas.Hour]bool{Daily: {}, Monthly: {}}
 	for hour := range hours {
 		starts[Daily][hour.Day().Hour()] = true

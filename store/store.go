@@ -40,6 +40,7 @@ type Options struct {
 	ReadOnly    bool             // the database must exist and have this version's tables
 	BusyTimeout time.Duration    // how long a write waits for another process; 0: 5 s
 	ViewTimeout time.Duration    // how long a View may last; 0: 5 s
+	BlockBytes  int64            // memory for rollups that were read; 0: 128 MiB
 
 	// Fault is a hook for tests, called at the steps of Checkpoint: "begin",
 	// then for each of the batch "checkpoint" (the compare-and-swap), "series",
@@ -56,6 +57,8 @@ type Store struct {
 	read  *sql.DB
 	bulk  *bulkStatements // of the writer's connection
 	known *knownSet       // of series and days that are committed
+
+	blocks *blockCache // rollups that were read
 
 	secret [16]byte // of the installation; set by Open
 
@@ -74,6 +77,9 @@ func Open(ctx context.Context, url string, o Options) (*Store, error) {
 	if o.BusyTimeout <= 0 {
 		o.BusyTimeout = defaultBusyTimeout
 	}
+	if o.BlockBytes <= 0 {
+		o.BlockBytes = defaultBlockBytes
+	}
 	if o.ViewTimeout <= 0 {
 		o.ViewTimeout = defaultViewTimeout
 	}
@@ -81,7 +87,7 @@ func Open(ctx context.Context, url string, o Options) (*Store, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Store{opts: o, bulk: newBulkStatements(), known: newKnownSet(knownSeriesMax)}
+	s := &Store{opts: o, bulk: newBulkStatements(), known: newKnownSet(knownSeriesMax), blocks: newBlockCache(o.BlockBytes)}
 	if err := s.open(ctx, path); err != nil {
 		return nil, errors.Join(fmt.Errorf("open store %s: %w", path, err), s.Close())
 	}

@@ -17,6 +17,7 @@ type bulkStatements struct {
 	rollups [allGroups + 1]*bulk
 
 	corrections, corrected, stale *bulk
+	hours                         *bulk
 	appEvents                     *bulk
 }
 
@@ -24,6 +25,7 @@ func newBulkStatements() *bulkStatements {
 	b := &bulkStatements{
 		series: newBulk(4, `INSERT INTO series (id, account, family, dims) VALUES `, ` ON CONFLICT DO NOTHING`),
 		stale:  newStaleStatement(),
+		hours:  newHoursStatement(),
 
 		appEvents: newAppStatement(),
 	}
@@ -33,7 +35,7 @@ func newBulkStatements() *bulkStatements {
 
 // close is for the connection that the statements were prepared on.
 func (b *bulkStatements) close() error {
-	errs := []error{b.series.close(), b.corrections.close(), b.corrected.close(), b.stale.close(), b.appEvents.close()}
+	errs := []error{b.series.close(), b.corrections.close(), b.corrected.close(), b.stale.close(), b.hours.close(), b.appEvents.close()}
 	for _, r := range b.rollups {
 		if r != nil {
 			errs = append(errs, r.close())

@@ -5,13 +5,17 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"time"
 )
 
 // View is one snapshot of the store: all that is read through it is of one
 // state. It is valid within the function it was given to, on its goroutine.
 type View struct {
-	ctx context.Context
-	tx  *sql.Tx
+	ctx    context.Context
+	conn   *sql.Conn
+	tx     *sql.Tx
+	cache  *blockCache
+	budget time.Duration // for reading blocks
 }
 
 // View calls fn with a snapshot. It is a read transaction, which must be short
@@ -29,12 +33,17 @@ func (s *Store) View(ctx context.Context, fn func(v *View) error) error {
 }
 
 func (s *Store) view(ctx context.Context, fn func(v *View) error) error {
-	tx, err := s.read.BeginTx(ctx, &sql.TxOptions{ReadOnly: true})
+	conn, err := s.read.Conn(ctx)
+	if err != nil {
+		return fmt.Errorf("begin view: %w", engineError(err))
+	}
+	defer conn.Close()
+	tx, err := conn.BeginTx(ctx, &sql.TxOptions{ReadOnly: true})
 	if err != nil {
 		return fmt.Errorf("begin view: %w", engineError(err))
 	}
 	defer tx.Rollback()
-	return fn(&View{ctx, tx})
+	return fn(&View{ctx: ctx, conn: conn, tx: tx, cache: s.blocks, budget: s.opts.ViewTimeout / 3})
 }
 
 // stream calls each for every row of a query.

@@ -75,8 +75,18 @@ func (e *Engine) Ask(ctx context.Context, questions ...*Question) (*Answers, err
 			return nil, err
 		}
 	}
+	held := make([]*store.Held, len(questions))
+	for i := range held {
+		held[i] = &store.Held{}
+	}
 	for n := 1; ; n++ {
-		a, err := e.ask(ctx, questions)
+		a, err := e.ask(ctx, questions, held)
+		for errors.Is(err, store.ErrViewSpent) && ctx.Err() == nil { // the next view reads on
+			a, err = e.ask(ctx, questions, held)
+		}
+		if errors.Is(err, store.ErrTooManyRollups) {
+			return nil, tooMuch("the question needs more rollups than fit into memory; ask for a shorter range, or for some accounts")
+		}
 		if n == attempts || !errors.Is(err, fs.ErrNotExist) {
 			return a, err
 		}
@@ -88,7 +98,7 @@ func (e *Engine) Ask(ctx context.Context, questions ...*Question) (*Answers, err
 	}
 }
 
-func (e *Engine) ask(ctx context.Context, questions []*Question) (*Answers, error) {
+func (e *Engine) ask(ctx context.Context, questions []*Question, held []*store.Held) (*Answers, error) {
 	parts := make([]*part, len(questions))
 	a := &Answers{}
 	var topics []schemas.Topic
@@ -102,7 +112,7 @@ func (e *Engine) ask(ctx context.Context, questions []*Question) (*Answers, erro
 			return err
 		}
 		for i, q := range questions {
-			parts[i] = &part{q: q, table: newTable(q, e.cfg.MaxGroups), series: map[schemas.SeriesID]int32{}}
+			parts[i] = &part{q: q, table: newTable(q, e.cfg.MaxGroups), held: held[i]}
 			if err := parts[i].read(v); err != nil {
 				return err
 			}
@@ -141,14 +151,15 @@ func (e *Engine) ask(ctx context.Context, questions []*Question) (*Answers, erro
 
 // part is a question while it is answered.
 type part struct {
-	q      *Question
-	table  *table
-	plan   plan
-	files  []store.ArchiveFile
-	series map[schemas.SeriesID]int32
-	names  []string
-	split  bool  // a filter asks for metadata that some series have
-	first  int64 // the first day of the topic's data
+	q     *Question
+	table *table
+	plan  plan
+	files []store.ArchiveFile
+	held  *store.Held
+	once  []string
+	names []string
+	split bool  // a filter asks for metadata that some series have
+	first int64 // the first day of the topic's data
 }
 
 // notWanted stands for the names of series that are in no group.
@@ -176,18 +187,19 @@ func (p *part) read(v *store.View) error {
 		return err
 	}
 	p.plan = planOf(p.table, data, holes, q.fromArchive() || !complete)
-	for i := 0; i < len(p.plan.rollups); {
-		from, to := p.plan.rollups[i].from, p.plan.rollups[i].to
-		for i++; i < len(p.plan.rollups) && p.plan.rollups[i].from == to; i++ {
-			to = p.plan.rollups[i].to
-		}
-		err := v.Rollups(store.RollupQuery{Family: q.Family, Accounts: q.Accounts, From: from, To: to, Resolution: p.resolution()}, p.fold)
-		if err != nil {
-			return err
-		}
-		if err := p.foldSketches(v, from, to); err != nil {
-			return err
-		}
+	query := store.BlockQuery{Family: q.Family, Accounts: q.Accounts, Columns: q.columns()}
+	for _, r := range p.plan.rollups {
+		query.Ranges = append(query.Ranges, store.HourRange{From: r.from, To: r.to})
+	}
+	blocks, err := v.Blocks(query, p.held)
+	if err != nil {
+		return err
+	}
+	if err := p.foldBlocks(blocks); err != nil {
+		return err
+	}
+	if err := p.foldSketches(v); err != nil {
+		return err
 	}
 	if p.split {
 		for _, r := range p.plan.rollups {
@@ -242,68 +254,40 @@ func (p *part) complete(v *store.View) (bool, error) {
 	return m.Complete && m.Version == p.q.Meter.Version, err
 }
 
-func (p *part) foldSketches(v *store.View, from, to schemas.Hour) error {
+// foldSketches folds the sketches of the plan's pieces.
+func (p *part) foldSketches(v *store.View) error {
 	family := p.q.sketches()
 	if p.q.Need&Quantiles == 0 || family == nil {
 		return nil
 	}
 	names := map[schemas.SeriesID]int32{}
-	return v.Sketches(store.SketchQuery{Family: family, Accounts: p.q.Accounts, From: from, To: to},
-		func(h schemas.Hour, series *schemas.Series, s schemas.Sketch) error {
-			n, ok := names[series.ID]
-			if !ok {
-				n = p.group(&seriesView{family: family, account: series.Account, dims: series.Dims})
-				names[series.ID] = n
-			}
-			if n < 0 {
-				return nil
-			}
-			place := p.table.at(int64(h) * hour)
-			c, err := p.table.cell(&place, n)
-			if err == nil {
-				p.table.cells[c].sums.rest().values.addSketch(s)
-			}
-			return err
-		})
-}
-
-// resolution is the coarsest of rollups that tells the windows apart.
-func (p *part) resolution() store.Resolution {
-	utc := p.q.Window.zone() == time.UTC
-	switch p.q.Window.Size {
-	case "":
-		return store.Monthly
-	case Month, Year:
-		if utc {
-			return store.Monthly
+	fold := func(h schemas.Hour, series *schemas.Series, s schemas.Sketch) error {
+		n, ok := names[series.ID]
+		if !ok {
+			n = p.group(&seriesView{family: family, account: series.Account, dims: series.Dims})
+			names[series.ID] = n
 		}
-	case Day, Week:
-		if utc {
-			return store.Daily
+		if n < 0 {
+			return nil
 		}
-	}
-	return store.Hourly
-}
-
-func (p *part) fold(r *store.Rollup) error {
-	names, ok := p.series[r.Series.ID]
-	if !ok {
-		names = p.group(&seriesView{family: p.q.Family, account: r.Series.Account, dims: r.Series.Dims})
-		p.series[r.Series.ID] = names
-	}
-	if names < 0 {
-		return nil
-	}
-	place := p.table.at(int64(r.Window) * hour)
-	n, err := p.table.cell(&place, names)
-	if err != nil {
+		place := p.table.at(int64(h) * hour)
+		c, err := p.table.cell(&place, n)
+		if err == nil {
+			p.table.cells[c].sums.rest().values.addSketch(s)
+		}
 		return err
 	}
-	sums := &p.table.cells[n].sums
-	if r.ValueCount > 0 {
-		sums.rolled.add(r.ValueMin, r.ValueMax)
+	for i := 0; i < len(p.plan.rollups); {
+		from, to := p.plan.rollups[i].from, p.plan.rollups[i].to
+		for i++; i < len(p.plan.rollups) && p.plan.rollups[i].from == to; i++ {
+			to = p.plan.rollups[i].to
+		}
+		err := v.Sketches(store.SketchQuery{Family: family, Accounts: p.q.Accounts, From: from, To: to}, fold)
+		if err != nil {
+			return err
+		}
 	}
-	return sums.add(&r.Measures)
+	return nil
 }
 
 // group is the number of a series' names, or why it has none.

@@ -166,22 +166,28 @@ type total struct{ units, nanos int64 }
 const carryAt = 1 << 62
 
 func (t *total) add(units, nanos int64) error {
-	sum := t.units + units
-	if (sum > t.units) != (units > 0) && units != 0 {
+	if !t.addUnits(units, nanos) {
 		return schemas.ErrOverflow
 	}
-	t.units = sum
-	t.nanos += nanos
-	if t.nanos > carryAt || t.nanos < -carryAt {
-		return t.carry()
-	}
 	return nil
+}
+
+// addUnits reports whether the sum fits.
+func (t *total) addUnits(units, nanos int64) bool {
+	if !addTo(&t.units, units) {
+		return false
+	}
+	t.nanos += nanos
+	return t.nanos < carryAt && t.nanos > -carryAt || t.carry() == nil
 }
 
 func (t *total) carry() error {
 	units := floor(t.nanos, 1e9) / 1e9
 	t.nanos -= units * 1e9
-	return t.add(units, 0)
+	if !addTo(&t.units, units) {
+		return schemas.ErrOverflow
+	}
+	return nil
 }
 
 func (t total) decimal() (schemas.Decimal, error) {
@@ -190,10 +196,16 @@ func (t total) decimal() (schemas.Decimal, error) {
 }
 
 func addInt(to *int64, n int64) error {
-	sum := *to + n
-	if (sum > *to) != (n > 0) && n != 0 {
+	if !addTo(to, n) {
 		return schemas.ErrOverflow
 	}
-	*to = sum
 	return nil
+}
+
+// addTo reports whether the sum fits 64 bits.
+func addTo(to *int64, n int64) bool {
+	sum := *to + n
+	fits := (n >= 0) == (sum >= *to)
+	*to = sum
+	return fits
 }
