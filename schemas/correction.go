@@ -3,6 +3,7 @@ package schemas
 import (
 	"encoding/json"
 	"fmt"
+	"math"
 	"time"
 
 	"github.com/go-json-experiment/json/jsontext"
@@ -154,7 +155,8 @@ func (d *Decoder) DecodeAfter(topic Topic, eventType string, after []byte, ev *E
 		return []byte(text), ok
 	}, after, ev)
 	if rejection == nil {
-		rejection = Rules{}.Validate(topic, ev, 0) // without a time, only data is looked at
+		anyTime := Rules{OldestTime: math.MinInt64}
+		rejection = anyTime.Validate(topic, ev, math.MaxInt64)
 	}
 	if rejection != nil && len(rejection.Field) >= len("data") && rejection.Field[:len("data")] == "data" {
 		rejection = &Rejection{rejection.Reason, "data.after" + rejection.Field[len("data"):], "of the amended event, " + rejection.Message}

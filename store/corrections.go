@@ -9,6 +9,9 @@ import (
 	"slices"
 	"strings"
 
+	"modernc.org/sqlite"
+	sqlite3 "modernc.org/sqlite/lib"
+
 	"tallybook/schemas"
 )
 
@@ -17,15 +20,14 @@ import (
 // afresh, the correction is a repeat or follows the other one.
 var ErrRevisionTaken = errors.New("another correction of the event has taken the revision")
 
-// EventKey is an event's identity.
+// EventKey is an event's identity among those of its topic.
 type EventKey struct{ Account, Source, ID string }
 
 // Correction is a correction that a checkpoint applies.
 type Correction struct {
-	Event    EventKey // what it corrects
-	Topic    schemas.Topic
+	Event    EventKey // what it corrects, of the checkpoint's topic
 	Revision int64  // the event's revision before, plus 1
-	Row      []byte // the archive row in force from now on, as JSON; nil: retracted
+	Rows     []byte // the archive rows in force from now on, as a JSON array; nil: retracted
 	Source   string // the correction's own
 	ID       string
 	Reason   string
@@ -37,34 +39,34 @@ type CorrectedEvent struct {
 	EventKey
 	Topic     schemas.Topic
 	Revision  int64  // 1 or more
-	Retracted bool   // then there is no Row, and no correction applies any more
-	Row       []byte // the archive row in force, as JSON
+	Retracted bool   // then there are no Rows, and no correction applies any more
+	Rows      []byte // the archive rows in force, as a JSON array of their images
 }
 
-const correctedColumns = `e.account, e.source, e.id, e.topic, e.revision, e.row`
+const correctedColumns = `e.account, e.topic, e.source, e.id, e.revision, e.archive_rows`
 
 func scanCorrected(row scanner) (CorrectedEvent, error) {
 	var e CorrectedEvent
 	var text *string
-	err := row.Scan(&e.Account, &e.Source, &e.ID, &e.Topic, &e.Revision, &text)
+	err := row.Scan(&e.Account, &e.Topic, &e.Source, &e.ID, &e.Revision, &text)
 	if e.Retracted = text == nil; !e.Retracted {
-		e.Row = []byte(*text)
+		e.Rows = []byte(*text)
 	}
 	return e, err
 }
 
-// CorrectedEvents are those of the events that were ever corrected.
-func (v *View) CorrectedEvents(keys []EventKey) (map[EventKey]CorrectedEvent, error) {
+// CorrectedEvents are those of a topic's events that were ever corrected.
+func (v *View) CorrectedEvents(topic schemas.Topic, keys []EventKey) (map[EventKey]CorrectedEvent, error) {
 	found := map[EventKey]CorrectedEvent{}
 	for chunk := range slices.Chunk(keys, namesPerQuery) {
-		args := make([]any, 0, 3*len(chunk))
+		args := make([]any, 0, 3*len(chunk)+1)
 		for _, k := range chunk {
 			args = append(args, k.Account, k.Source, k.ID)
 		}
 		events, err := collect(v, scanCorrected, `WITH wanted (account, source, id) AS (VALUES `+
 			strings.TrimSuffix(strings.Repeat("(?, ?, ?), ", len(chunk)), ", ")+`)
 			SELECT `+correctedColumns+` FROM wanted w CROSS JOIN corrected_events e
-			WHERE e.account = w.account AND e.source = w.source AND e.id = w.id`, args...)
+			WHERE e.account = w.account AND e.topic = ? AND e.source = w.source AND e.id = w.id`, append(args, string(topic))...)
 		if err != nil {
 			return nil, fmt.Errorf("look up corrected events: %w", err)
 		}
@@ -77,11 +79,10 @@ func (v *View) CorrectedEvents(keys []EventKey) (map[EventKey]CorrectedEvent, er
 
 // CorrectionState is the state of one event; ErrNotFound where no correction of
 // it was ever applied: its revision is 0 then, if it exists at all.
-func (s *Store) CorrectionState(ctx context.Context, account, source, id string) (CorrectedEvent, error) {
-	key := EventKey{account, source, id}
+func (s *Store) CorrectionState(ctx context.Context, topic schemas.Topic, key EventKey) (CorrectedEvent, error) {
 	var e CorrectedEvent
 	err := s.View(ctx, func(v *View) error {
-		found, err := v.CorrectedEvents([]EventKey{key})
+		found, err := v.CorrectedEvents(topic, []EventKey{key})
 		if err == nil && len(found) == 0 {
 			err = ErrNotFound
 		}
@@ -89,7 +90,7 @@ func (s *Store) CorrectionState(ctx context.Context, account, source, id string)
 		return err
 	})
 	if err != nil {
-		return CorrectedEvent{}, fmt.Errorf("corrections of event %s of %s: %w", id, account, err)
+		return CorrectedEvent{}, fmt.Errorf("corrections of event %s of %s: %w", key.ID, key.Account, err)
 	}
 	return e, nil
 }
@@ -110,9 +111,9 @@ func (s *Store) AppliedCorrection(ctx context.Context, account, source, id strin
 
 // newCorrectionStatements are the two of insertCorrections.
 func newCorrectionStatements() (corrections, events *bulk) {
-	return newBulk(8, `INSERT INTO corrections (account, source, id, revision, by_source, by_id, reason, log_time) VALUES `, ``),
-		newBulk(6, `INSERT INTO corrected_events (account, source, id, topic, revision, row) VALUES `,
-			` ON CONFLICT (account, source, id) DO UPDATE SET revision = excluded.revision, row = excluded.row`)
+	return newBulk(9, `INSERT INTO corrections (account, topic, source, id, revision, by_source, by_id, reason, log_time) VALUES `, ``),
+		newBulk(6, `INSERT INTO corrected_events (account, topic, source, id, revision, archive_rows) VALUES `,
+			` ON CONFLICT (account, topic, source, id) DO UPDATE SET revision = excluded.revision, archive_rows = excluded.archive_rows`)
 }
 
 // insertCorrections writes the history of the corrected events, whose key
@@ -124,10 +125,11 @@ func insertCorrections(ctx context.Context, w *writeTx, c *Checkpoint) error {
 	}
 	err := w.bulk.corrections.write(ctx, w, len(all), func(i int, args []driver.NamedValue) {
 		f := &all[i]
-		bind(args, f.Event.Account, f.Event.Source, f.Event.ID, f.Revision, f.Source, f.ID, f.Reason, f.LogTime)
+		bind(args, f.Event.Account, string(c.From.Topic), f.Event.Source, f.Event.ID, f.Revision, f.Source, f.ID, f.Reason, f.LogTime)
 	})
 	if err != nil {
-		if isDataError(err) {
+		var e *sqlite.Error
+		if errors.As(err, &e) && (e.Code() == sqlite3.SQLITE_CONSTRAINT_PRIMARYKEY || e.Code() == sqlite3.SQLITE_CONSTRAINT_UNIQUE) {
 			err = fmt.Errorf("%w: %w", ErrRevisionTaken, err)
 		}
 		return err
@@ -144,11 +146,11 @@ func insertCorrections(ctx context.Context, w *writeTx, c *Checkpoint) error {
 	}
 	return w.bulk.corrected.write(ctx, w, len(newest), func(i int, args []driver.NamedValue) {
 		f := &all[newest[i]]
-		var row any
-		if f.Row != nil {
-			row = string(f.Row)
+		var rows any
+		if f.Rows != nil {
+			rows = string(f.Rows)
 		}
-		bind(args, f.Event.Account, f.Event.Source, f.Event.ID, string(f.Topic), f.Revision, row)
+		bind(args, f.Event.Account, string(c.From.Topic), f.Event.Source, f.Event.ID, f.Revision, rows)
 	})
 }
 

@@ -54,6 +54,10 @@ type batch struct {
 	latencies *latencies // usage only
 	apps      []store.AppEvent
 
+	pending     []pending // corrections, until the batch closes
+	corrections []store.Correction
+	fixes       archive.Rows // the signed rows of corrections, files of their own
+
 	columns []schemas.Field // of the topic's archive
 
 	bytes   int64 // of record values
@@ -66,6 +70,7 @@ func newBatch(tp schemas.Partition, errors *errorLog) *batch {
 	b := &batch{
 		topic: tp.Topic,
 		rows:  archive.Rows{Dataset: tp.Topic, Partition: tp.ID},
+		fixes: archive.Rows{Dataset: tp.Topic, Partition: tp.ID},
 		cells: newCells(topicFamily[tp.Topic]), errors: errors,
 		days: map[schemas.Day]struct{}{}, columns: stringColumns(tp.Topic),
 	}
@@ -87,6 +92,7 @@ func stringColumns(topic schemas.Topic) (columns []schemas.Field) {
 // start empties the batch for records from offset next on.
 func (b *batch) start(next int64, in *interner) {
 	resetRows(&b.rows)
+	b.pending, b.corrections, b.fixes = nil, nil, archive.Rows{Dataset: b.topic, Partition: b.fixes.Partition}
 	b.cells.reset()
 	if b.rated != nil {
 		b.rated.reset()

@@ -105,7 +105,8 @@ func (c *checkpointer) stage(job *writeJob) (*store.Checkpoint, error) {
 		b.latencies.appendTo(cp, packer, b.rows.Dict)
 	}
 	packer.appendTo(cp)
-	sets := []*archive.Rows{&b.rows}
+	cp.Corrections = b.corrections
+	sets := []*archive.Rows{&b.rows, &b.fixes}
 	if len(b.errors.rows) > 0 {
 		b.errors.fold(cp)
 		sets = append(sets, b.errors.archiveRows())

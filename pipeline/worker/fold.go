@@ -185,7 +185,7 @@ func (c *cells) appendTo(cp *store.Checkpoint, strings []string) {
 			cp.Series = append(cp.Series, schemas.Series{ID: id, Account: account, Family: c.family.Name,
 				Dims: dims[first:len(dims):len(dims)]})
 		}
-		cp.Deltas = append(cp.Deltas, store.Delta{Hour: k.hour, Series: at, Measures: c.sums[i]})
+		cp.Deltas = append(cp.Deltas, store.Delta{Hour: k.hour, Series: at, Measures: c.sums[i], Stale: c.stale[*k]})
 	}
 }
 

@@ -58,6 +58,7 @@ type partition struct {
 	live     map[store.MeterID]bool // known to the store as live of this partition
 	markedAt time.Time
 
+	races      int   // batches in a row that lost an event's revision to another partition
 	limit      int   // records a batch, halved while the store refuses
 	rejectNext int64 // the record that the store refuses, found; -1: none
 	refusal    error // why
@@ -230,7 +231,8 @@ func (p *partition) closeIfDue(hard context.Context) error {
 
 func (p *partition) full() bool {
 	b := p.batch
-	return b.ledger.Next-b.ledger.First >= int64(p.limit) || b.bytes >= p.cfg.BatchBytes || len(b.days) > p.cfg.BatchDays
+	return b.ledger.Next-b.ledger.First >= int64(p.limit) || b.bytes >= p.cfg.BatchBytes || len(b.days) > p.cfg.BatchDays ||
+		len(b.pending) >= maxPending
 }
 
 // process judges one record and folds it into the batch. An error loses the
@@ -255,9 +257,9 @@ func (p *partition) process(hard context.Context, rec *record, now time.Time) er
 	}
 	switch {
 	case why != nil:
-		b.ledger.Rejected++
-		b.errors.add(p.refusedApp(refusedRecord{record: rec, account: account, why: why}), now.UnixMicro(), p.clock)
-		p.metrics.rejected(why.Reason)
+		p.reject(p.refusedApp(refusedRecord{record: rec, account: account, why: why}), now, p.clock)
+	case schemas.IsCorrection(p.event.Type):
+		p.postpone(rec, account, now)
 	case p.window.seen(p.hasher.hash(account, p.event.Source, p.event.ID), p.clock):
 		b.ledger.Duplicate++
 	default:
@@ -332,6 +334,9 @@ func (p *partition) closeBatch(hard context.Context) error {
 	if err := p.settle(hard, true); err != nil {
 		return err
 	}
+	if err := p.correct(hard); err != nil {
+		return err
+	}
 	b := p.batch
 	to := p.pos
 	to.Next, to.Clock = b.ledger.Next, p.clock
@@ -392,7 +397,7 @@ func (p *partition) settle(hard context.Context, wait bool) error {
 		return p.refused(done)
 	}
 	p.nowLive(done.metering.Fresh)
-	p.spare = done.batch
+	p.spare, p.races = done.batch, 0
 	p.limit = min(2*p.limit, p.cfg.BatchEvents)
 	p.nextPos.Store(done.to.Next)
 	p.metrics.checkpointed(done, p.window, p.clock, p.cfg.Now())
@@ -405,6 +410,10 @@ func (p *partition) refused(done *writeJob) error {
 	n := done.batch.ledger.Next - done.batch.ledger.First
 	p.cfg.Log.Warn("the store refuses a batch for its data", "topic", p.Topic, "partition", p.ID,
 		"first", done.batch.ledger.First, "records", n, "error", done.result.Err)
+	if errors.Is(done.result.Err, store.ErrRevisionTaken) && p.races < maxRaces {
+		p.races++
+		return errRefused // judged afresh, the correction is a repeat or follows the other one
+	}
 	if n == 1 {
 		p.rejectNext, p.refusal = done.batch.ledger.First, done.result.Err
 		return errRefused

@@ -181,7 +181,7 @@ func (p *partition) outOfRange(ctx context.Context) error {
 }
 
 // windowColumns are what the dedupe window is made of.
-var windowColumns = []string{"id", "source", "account", "log_time"}
+var windowColumns = []string{"id", "source", "account", "row", "log_time"}
 
 // rebuildWindow reads the ids that the dedupe window must hold at the position
 // from the archive, oldest first, as they came.
@@ -196,7 +196,7 @@ func (p *partition) rebuildWindow(ctx context.Context, pos store.Position) (*win
 	for _, f := range files {
 		err := p.cfg.Archive.Read(ctx, f.Name, windowColumns, func(r *archive.Rows) error {
 			for i, log := range r.LogTime {
-				if log >= since {
+				if log >= since && r.Row[i] == 0 {
 					id := p.hasher.hash([]byte(r.String(r.Account[i])), []byte(r.String(r.Source[i])), r.ID.At(i))
 					w.remember(id, idTag(id), log)
 				}

@@ -76,8 +76,8 @@ func (l *errorLog) add(r refusedRecord, now, clock int64) {
 		k := sharedError{name, r.why.Reason, r.app}
 		if i, ok := l.shared[k]; ok {
 			l.rows[i].Records++
-			l.rows[i].LastOffset = r.offset
-			l.rows[i].Time = clock
+			l.rows[i].LastOffset = max(l.rows[i].LastOffset, r.offset) // corrections are judged when the batch closes
+			l.rows[i].Time = max(l.rows[i].Time, clock)
 			l.rows[i].Whole = false
 			return
 		}

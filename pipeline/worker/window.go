@@ -60,13 +60,21 @@ func newWindow(span time.Duration, budget *idBudget) *window {
 
 // seen reports whether the id is known; a new one is remembered at clock.
 func (w *window) seen(id eventID, clock int64) bool {
+	if w.has(id) {
+		return true
+	}
+	w.remember(id, idTag(id), clock)
+	return false
+}
+
+// has reports whether the id is known.
+func (w *window) has(id eventID) bool {
 	tag := idTag(id)
 	for _, t := range w.tables {
 		if t.has(id, tag) {
 			return true
 		}
 	}
-	w.remember(id, tag, clock)
 	return false
 }
 

@@ -1,14 +1,14 @@
 -- +goose Up
--- Events that were corrected. row is the archive row in force, as JSON of its
--- columns; null: the event was retracted.
+-- Events that were corrected. archive_rows are those in force, as a JSON array of
+-- their columns; null: the event was retracted.
 CREATE TABLE corrected_events (
-    account  TEXT    NOT NULL,
-    source   TEXT    NOT NULL,
-    id       TEXT    NOT NULL,
-    topic    TEXT    NOT NULL,
-    revision INTEGER NOT NULL,
-    row      TEXT,
-    PRIMARY KEY (account, source, id)
+    account      TEXT    NOT NULL,
+    topic        TEXT    NOT NULL,
+    source       TEXT    NOT NULL,
+    id           TEXT    NOT NULL,
+    revision     INTEGER NOT NULL,
+    archive_rows TEXT,
+    PRIMARY KEY (account, topic, source, id)
 ) STRICT, WITHOUT ROWID;
 
 -- Every correction that was applied. The key is the compare-and-swap: of two
@@ -16,6 +16,7 @@ CREATE TABLE corrected_events (
 -- by_source and by_id are the correction's own.
 CREATE TABLE corrections (
     account   TEXT    NOT NULL,
+    topic     TEXT    NOT NULL,
     source    TEXT    NOT NULL,
     id        TEXT    NOT NULL,
     revision  INTEGER NOT NULL,
@@ -23,7 +24,7 @@ CREATE TABLE corrections (
     by_id     TEXT    NOT NULL,
     reason    TEXT    NOT NULL,
     log_time  INTEGER NOT NULL,
-    PRIMARY KEY (account, source, id, revision)
+    PRIMARY KEY (account, topic, source, id, revision)
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX corrections_by ON corrections (account, by_source, by_id);
 

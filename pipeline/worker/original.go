@@ -1,0 +1,247 @@
+package worker
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"time"
+
+	"tallybook/archive"
+	"tallybook/schemas"
+	"tallybook/store"
+)
+
+// findOriginals looks the events up that the corrections name: in the store
+// where they were corrected before, else in this batch, else in the archive.
+// Everything below the batch is in one of these, since nothing is on its way.
+// It tries until hard ends: a store or an archive that is away is waited for.
+func (p *partition) findOriginals(hard context.Context, corrections []pending) (originals, error) {
+	wait := newBackoff(p.cfg.RetryMin, p.cfg.RetryMax)
+	for {
+		found, err := p.lookUp(hard, corrections)
+		if err == nil {
+			if wait.tries > 0 {
+				p.setState("")
+			}
+			return found, nil
+		}
+		if hard.Err() != nil {
+			return nil, hard.Err()
+		}
+		delay := wait.next()
+		p.cfg.Log.Error("corrections wait for their originals", "topic", p.Topic, "partition", p.ID, "error", err, "retry_in", delay)
+		p.setState("originals of corrections: " + err.Error())
+		sleep(hard, delay)
+	}
+}
+
+func (p *partition) lookUp(ctx context.Context, corrections []pending) (originals, error) {
+	s := &search{p: p, found: originals{}, wanted: map[string][]store.EventKey{}}
+	var keys []store.EventKey
+	asked := map[store.EventKey]bool{}
+	for i := range corrections {
+		if key := corrections[i].key; !asked[key] {
+			asked[key] = true
+			keys = append(keys, key)
+		}
+	}
+	err := p.cfg.Store.View(ctx, func(v *store.View) error {
+		corrected, err := v.CorrectedEvents(p.Topic, keys)
+		for key, e := range corrected {
+			if err == nil {
+				o := &original{revision: e.Revision, retracted: e.Retracted, offset: -1}
+				if !e.Retracted {
+					err = json.Unmarshal(e.Rows, &o.rows)
+				}
+				s.found[key] = o
+			}
+		}
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	for _, key := range keys {
+		if s.found[key] == nil {
+			s.wanted[key.ID] = append(s.wanted[key.ID], key)
+		}
+	}
+	p.batch.rows.Dict = p.intern.strings
+	s.take(&p.batch.rows, true)
+	return s.found, s.archive(ctx)
+}
+
+// search looks for originals by their ids.
+type search struct {
+	p      *partition
+	found  originals
+	wanted map[string][]store.EventKey // by id, what is not found yet
+}
+
+// take looks at rows. Those of one record are one event; of an event that was
+// counted twice, its repeat came after the dedupe window, the later one is taken.
+func (s *search) take(r *archive.Rows, inBatch bool) {
+	offsets := map[store.EventKey]int64{}
+	for i := range r.Len() {
+		keys := s.wanted[string(r.ID.At(i))]
+		if len(keys) == 0 || isCorrection(r, i) || r.String(r.Type[i]) == schemas.TypeInternalError {
+			continue
+		}
+		for _, key := range keys {
+			if key.Account != r.String(r.Account[i]) || key.Source != r.String(r.Source[i]) {
+				continue
+			}
+			o := s.found[key]
+			if o == nil || r.Offset[i] > offsets[key] {
+				o = &original{offset: -1}
+				if inBatch {
+					o.offset = r.Offset[i]
+				}
+				s.found[key], offsets[key] = o, r.Offset[i]
+			}
+			if r.Offset[i] == offsets[key] {
+				o.rows = append(o.rows, r.Image(i))
+			}
+		}
+	}
+	for key := range offsets {
+		s.drop(key)
+	}
+}
+
+func isCorrection(r *archive.Rows, i int) bool { return i < len(r.TargetID) && r.TargetID[i] != 0 }
+
+func (s *search) drop(key store.EventKey) {
+	var rest []store.EventKey
+	for _, k := range s.wanted[key.ID] {
+		if k != key {
+			rest = append(rest, k)
+		}
+	}
+	if s.wanted[key.ID] = rest; rest == nil {
+		delete(s.wanted, key.ID)
+	}
+}
+
+// archive goes through the files of the topic's dataset, latest dates first:
+// this partition's, where a record with the right key is, then those of the
+// others, for records that were keyed otherwise.
+func (s *search) archive(ctx context.Context) error {
+	if len(s.wanted) == 0 {
+		return nil
+	}
+	var days []schemas.Day
+	err := s.p.cfg.Store.View(ctx, func(v *store.View) (err error) {
+		days, err = v.Days(s.p.Topic)
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	for _, own := range []bool{true, false} {
+		for d := len(days) - 1; d >= 0 && len(s.wanted) > 0; d-- {
+			if err := s.day(ctx, days[d], own); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// movedTries is how often a date's files are listed again because one was moved
+// while it was looked for.
+const movedTries = 5
+
+func (s *search) day(ctx context.Context, day schemas.Day, own bool) error {
+	var err error
+	for range movedTries {
+		if err = s.files(ctx, day, own); !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
+		sleep(ctx, 20*time.Millisecond)
+	}
+	return err
+}
+
+func (s *search) files(ctx context.Context, day schemas.Day, own bool) error {
+	var files []store.ArchiveFile
+	filter := store.FileFilter{Dataset: s.p.Topic, Day: &day}
+	if own {
+		filter.Partition = &s.p.Partition
+	}
+	err := s.p.cfg.Store.View(ctx, func(v *store.View) (err error) {
+		files, err = v.Files(filter)
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	for i := len(files) - 1; i >= 0 && len(s.wanted) > 0; i-- { // by name, so newest offsets first
+		f := &files[i]
+		if f.Partition.Topic != s.p.Topic || !own && f.Partition == s.p.Partition {
+			continue // refused records of another topic; looked at already
+		}
+		if err := s.file(ctx, f); err != nil {
+			return fmt.Errorf("look for originals: %w", err)
+		}
+	}
+	return nil
+}
+
+// file looks into one file, which is at its place or, committed by a worker
+// that has yet to publish it, where it was staged.
+func (s *search) file(ctx context.Context, f *store.ArchiveFile) error {
+	var err error
+	for _, name := range []string{f.Name, f.Staged, f.Name} {
+		if err = s.read(ctx, name); !errors.Is(err, fs.ErrNotExist) {
+			break
+		}
+	}
+	if errors.Is(err, archive.ErrDamaged) {
+		// What stands in it cannot be corrected before it is restored; what does
+		// not must not wait for that.
+		s.p.cfg.Log.Error("a damaged file was passed over in the search for originals", "file", f.Name, "error", err)
+		return nil
+	}
+	return err
+}
+
+// fewIDs is up to how many ids are asked for one by one: a bloom filter then
+// says no to nearly all files. Of more ids some are in nearly every filter by chance.
+const fewIDs = 8
+
+func (s *search) read(ctx context.Context, name string) error {
+	hits := make([]string, 0, fewIDs)
+	if len(s.wanted) <= fewIDs {
+		for id := range s.wanted {
+			hits = append(hits, id)
+		}
+	} else {
+		err := s.p.cfg.Archive.Read(ctx, name, []string{"id"}, func(r *archive.Rows) error {
+			for i := range len(r.ID.Ends) {
+				if id := r.ID.At(i); s.wanted[string(id)] != nil {
+					hits = append(hits, string(id))
+				}
+			}
+			return nil
+		})
+		if err != nil {
+			return err
+		}
+	}
+	take := func(r *archive.Rows) error {
+		s.take(r, false)
+		return nil
+	}
+	if len(hits) > fewIDs {
+		return s.p.cfg.Archive.Read(ctx, name, archive.Columns(s.p.Topic), take)
+	}
+	for _, id := range hits {
+		if err := s.p.cfg.Archive.Find(ctx, name, id, take); err != nil {
+			return err
+		}
+	}
+	return nil
+}
