@@ -43,20 +43,48 @@ type Ints struct {
 // Zero says that every row has 0.
 func (c *Ints) Zero() bool { return c.small == nil && c.large == nil && c.all == 0 }
 
-// Read fills to with rows from the given one on.
-func (c *Ints) Read(to []int64, from int) {
+// At is the integer of a row.
+func (c *Ints) At(row int) int64 {
 	switch {
 	case c.small != nil:
-		for i, n := range c.small[from : from+len(to)] {
-			to[i] = int64(n)
+		return int64(c.small[row])
+	case c.large != nil:
+		return c.large[row]
+	}
+	return c.all
+}
+
+// AddTo adds row from+i to sums[slots[i]], for every slot. It reports false
+// where a sum leaves 64 bits; sums of up to 2^31 rows of small numbers do not.
+func (c *Ints) AddTo(sums []int64, slots []int32, from int) bool {
+	switch {
+	case c.small != nil:
+		small := c.small[from:][:len(slots)]
+		for i, slot := range slots {
+			sums[slot] += int64(small[i])
 		}
 	case c.large != nil:
-		copy(to, c.large[from:])
-	default:
-		for i := range to {
-			to[i] = c.all
+		large := c.large[from:][:len(slots)]
+		for i, slot := range slots {
+			if !addChecked(&sums[slot], large[i]) {
+				return false
+			}
+		}
+	case c.all != 0:
+		for _, slot := range slots {
+			if !addChecked(&sums[slot], c.all) {
+				return false
+			}
 		}
 	}
+	return true
+}
+
+func addChecked(to *int64, n int64) bool {
+	sum := *to + n
+	fits := (n >= 0) == (sum >= *to)
+	*to = sum
+	return fits
 }
 
 // pack keeps the integers, which the caller may use again.
