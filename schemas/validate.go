@@ -55,7 +55,7 @@ type typeRule struct {
 // typeRules holds the rules by type; every email.… has the rule of EmailPrefix.
 var typeRules = map[string]*typeRule{
 	TypeRequest:        {topic: Usage, required: []Field{Endpoint}, status: true},
-	TypeAppEvent:       {topic: Usage, required: []Field{Session, Category, Name}, check: checkAppEvent},
+	TypeAppEvent:       {topic: Usage, required: []Field{Session, Category, Name}, check: checkAppEvent, ahead: true}, // CheckReceipt is stricter
 	TypeRatedUsage:     {topic: Usage, ahead: true, normalise: readRated},
 	TypeAPIError:       {topic: Errors, required: []Field{Endpoint}, status: true},
 	EmailPrefix:        {topic: Emails, required: []Field{Domain}, normalise: normaliseMail},
