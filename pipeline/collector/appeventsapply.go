@@ -49,7 +49,7 @@ const (
 // await looks into the store until the revision after now is taken.
 func (c *Collector) await(ctx context.Context, now *store.AppEvent, id string) (outcome, error) {
 	for pause := firstLook; ; pause = min(2*pause, lastLook) {
-		state, err := c.cfg.Store.CorrectionState(ctx, now.Account, now.Source, now.ID)
+		state, err := c.cfg.Store.CorrectionState(ctx, schemas.Usage, now.EventKey)
 		switch {
 		case ctx.Err() != nil:
 			return open, nil
