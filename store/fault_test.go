@@ -16,7 +16,7 @@ import (
 // same batch again. Before the commit nothing of it may be there, after it all.
 func TestFaults(t *testing.T) {
 	boom := errors.New("boom")
-	for _, step := range []string{"begin", "checkpoint", "series", "rollups", "files", "errors", "app_events", "ledger", "commit"} {
+	for _, step := range []string{"begin", "checkpoint", "series", "rollups", "sketches", "meters", "files", "errors", "app_events", "ledger", "commit"} {
 		for _, applied := range []bool{false, true} {
 			t.Run(step+map[bool]string{false: " not applied", true: " applied, answer lost"}[applied], func(t *testing.T) {
 				path := filepath.Join(t.TempDir(), "store.db")

@@ -53,6 +53,7 @@ func newRig(t *testing.T) *rig {
 	r.kafka = broker.NewKafka(b.Addr())
 	r.bucket.Fault = func(op, name string) (error, error) { return r.step(op) }
 	r.makeSessions("acct-0", "acct-1")
+	r.declare(spread)
 	return r
 }
 
@@ -262,6 +263,7 @@ func (r *rig) check() {
 	if len(rollups) != len(archived) {
 		r.t.Errorf("%d rollup keys, the archive gives %d", len(rollups), len(archived))
 	}
+	r.checkMeters(s, archived)
 	var total int64
 	for account, want := range r.sent {
 		total += want
