@@ -18,6 +18,9 @@
 //	archive_files  the files of the archive; live while retired_at is null
 //	errors         records that could not be processed
 //	imports        imported files by content hash
+//	sessions       what application events belong to
+//	app_events     application events as corrections left them; nothing removes a row
+//	app_errors     which of the errors are failed creations of application events
 //
 // Windows are whole hours since 1970, times µs since 1970, both UTC. A sum is
 // two integers, units + nanos/10⁹ with 0 ≤ nanos < 10⁹. The tables are STRICT,

@@ -44,8 +44,9 @@ type Options struct {
 
 	// Fault is a hook for tests, called at the steps of Checkpoint: "begin",
 	// then for each of the batch "checkpoint" (the compare-and-swap), "series",
-	// "rollups", "files", "errors", "ledger", and "commit". An error before:
-	// the step is not done and this is its answer; after: it is done, and fails.
+	// "rollups", "files", "errors", "corrections", "app_events", "ledger", and
+	// "commit". An error before: the step is not done and this is its answer;
+	// after: it is done, and fails.
 	Fault func(step string) (before, after error)
 }
 
