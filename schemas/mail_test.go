@@ -30,7 +30,7 @@ func decodeMail(t *testing.T, kind, data string) (*Event, *Rejection) {
 // samples reads the file of complete provider payloads.
 func samples(t *testing.T, part string) map[string]json.RawMessage {
 	t.Helper()
-	text, err := os.ReadFile("testdata/email-events.json")
+	text, err := os.ReadFile("../testdata/cases/email-events.json")
 	if err != nil {
 		t.Fatal(err)
 	}

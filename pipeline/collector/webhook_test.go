@@ -38,7 +38,7 @@ type providerFile struct {
 
 func readProviderFile(t *testing.T) *providerFile {
 	t.Helper()
-	text, err := os.ReadFile("../../schemas/testdata/email-events.json")
+	text, err := os.ReadFile("../../testdata/cases/email-events.json")
 	if err != nil {
 		t.Fatal(err)
 	}
