@@ -136,7 +136,7 @@ func (s *server) status(t *testing.T, op operation, key, account string) int {
 	if content != nil {
 		req.Header.Set("Content-Type", "application/json")
 	}
-	res, err := http.DefaultTransport.RoundTrip(req)
+	res, err := s.http.Transport.RoundTrip(req)
 	if err != nil {
 		t.Fatalf("%s %s: %v", op.method, op.path, err)
 	}

@@ -15,8 +15,10 @@ import (
 	"testing"
 	"time"
 
+	"github.com/getkin/kin-openapi/openapi3"
 	"github.com/segmentio/kafka-go"
 
+	"tallybook/api/apitest"
 	"tallybook/pipeline/broker"
 	"tallybook/schemas"
 )
@@ -85,7 +87,8 @@ func (o outcome) want(t *testing.T, code int, texts ...string) {
 type server struct {
 	*exec.Cmd
 	url, kafka, data string
-	key              string // an administrator's
+	key              string       // an administrator's
+	http             *http.Client // nil: the default one
 	output           *output
 	ended            chan struct{}
 }
@@ -126,7 +129,23 @@ func start(t *testing.T, command, data string, args ...string) *server {
 		s.key = strings.TrimSpace(tallybook(t, "keys", "create", "--role", "admin", "--data", data).out)
 	}
 	s.until(t, "it is ready", func() bool { _, status := s.get("/readyz"); return status == http.StatusOK })
+	s.checkAnswers(t)
 	return s
+}
+
+// checkAnswers holds every answer from now on against the document that the
+// process itself shows.
+func (s *server) checkAnswers(t *testing.T) {
+	t.Helper()
+	body, status := s.get("/openapi.json")
+	if status != http.StatusOK {
+		t.Fatalf("openapi.json: %d %s", status, body)
+	}
+	doc, err := openapi3.NewLoader().LoadFromData([]byte(body))
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.http = &http.Client{Transport: apitest.New(t, doc).Transport(t, http.DefaultTransport)}
 }
 
 // launch starts the process, and sees to its end when the test ends.
@@ -195,7 +214,11 @@ func (s *server) ask(method, path string, content io.Reader) (body string, statu
 	if content != nil {
 		req.Header.Set("Content-Type", "application/json")
 	}
-	res, err := http.DefaultClient.Do(req)
+	client := s.http
+	if client == nil {
+		client = http.DefaultClient
+	}
+	res, err := client.Do(req)
 	if err != nil {
 		return err.Error(), 0
 	}
