@@ -122,6 +122,9 @@ func (b *batch) count(ev *schemas.Event, account []byte, offset, clock int64) {
 	}
 	accountCode := b.dims.intern.code(account)
 	row := b.appendRow(&b.rows, ev, accountCode, offset, clock)
+	if len(b.rows.Row) > 0 { // a twin is among the rows
+		b.rows.Row = append(b.rows.Row, 0)
+	}
 	b.fold(&b.rows, row, ev, 1)
 	if ev.Twin != "" {
 		b.countTwin(ev, accountCode, offset, clock)
@@ -194,9 +197,6 @@ func (b *batch) appendRow(r *archive.Rows, ev *schemas.Event, account archive.Co
 	r.Time = append(r.Time, ev.Time)
 	r.LogTime = append(r.LogTime, clock)
 	r.Offset = append(r.Offset, offset)
-	if len(r.Row) > 0 {
-		r.Row = append(r.Row, 0)
-	}
 	for _, f := range b.columns {
 		appendCode(&r.Strings[f], n, b.dims.field(ev, f))
 	}

@@ -47,6 +47,7 @@ func (b *batch) countTwin(ev *schemas.Event, account archive.Code, offset, clock
 	twin.Strings[schemas.MailEvent] = []byte(ev.Twin)
 	n := b.appendRow(&b.rows, &twin, account, offset, clock)
 	numberRow(&b.rows, n, 1)
+	b.ledger.Extra++
 	b.fold(&b.rows, n, &twin, 1)
 }
 

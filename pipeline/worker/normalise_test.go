@@ -89,7 +89,7 @@ func TestInboundMailIsTwoRows(t *testing.T) {
 	if !slices.Equal(got, want) {
 		t.Errorf("got\n%q, want\n%q", got, want)
 	}
-	if b.ledger.Counted != 3 || !slices.Equal(b.rows.Row, []int32{0, 0, 1, 0}) || !slices.Equal(b.rows.Offset, []int64{0, 1, 1, 2}) {
+	if b.ledger.Counted != 3 || b.ledger.Extra != 1 || !slices.Equal(b.rows.Row, []int32{0, 0, 1, 0}) || !slices.Equal(b.rows.Offset, []int64{0, 1, 1, 2}) {
 		t.Errorf("counted %d, rows %v at %v; want 3, rows 0 0 1 0 at 0 1 1 2", b.ledger.Counted, b.rows.Row, b.rows.Offset)
 	}
 	if first, twin := b.rows.ID.At(1), b.rows.ID.At(2); string(first) != string(twin) {
