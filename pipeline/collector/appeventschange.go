@@ -12,6 +12,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/go-json-experiment/json/jsontext"
+
 	"tallybook/api"
 	"tallybook/schemas"
 	"tallybook/store"
@@ -80,11 +82,11 @@ func changeBody(w http.ResponseWriter, r *http.Request, types ...string) ([]byte
 
 // jsonObject keeps numbers as they are written.
 func jsonObject(text []byte) (map[string]any, error) {
+	var object map[string]any
 	d := json.NewDecoder(bytes.NewReader(text))
 	d.UseNumber()
-	var object map[string]any
-	if err := d.Decode(&object); err != nil || object == nil || d.More() {
-		return nil, api.Invalid("", "the body must be a JSON object")
+	if value := jsontext.Value(text); !value.IsValid() || value.Kind() != '{' || d.Decode(&object) != nil {
+		return nil, api.Invalid("", "the body must be a JSON object, without a name that stands twice")
 	}
 	return object, nil
 }
