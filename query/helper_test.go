@@ -60,17 +60,19 @@ func hourAt(text string) schemas.Hour {
 // mount adds endpoints; every caller is an administrator.
 func (f *fixture) mount(endpoints []api.Endpoint) {
 	f.t.Helper()
-	if err := api.Mount(f.router, api.Options{Guard: &api.Guard{NoAuth: true}}, endpoints); err != nil {
+	if err := api.Mount(f.router, api.Options{Guard: &api.Guard{NoAuth: true, Store: f.store}}, endpoints); err != nil {
 		f.t.Fatal(err)
 	}
 }
 
 type fixture struct {
-	t      testing.TB
+	t       testing.TB
 	store   *store.Store
 	archive *archive.Archive
 	server  *Server
 	router  *mux.Router
+
+	customers map[string]string // what archive rows have as customer, by endpoint
 }
 
 func newFixture(t testing.TB) *fixture {
@@ -182,6 +184,7 @@ func (f *fixture) appendRow(rows *archive.Rows, code func(string) archive.Code, 
 	for i, dim := range x.family.Dims {
 		fields[dim] = x.dims[i]
 	}
+	fields["customer"] = f.customers[fields["endpoint"]]
 	for field := range schemas.NumFields {
 		if schemas.TopicFields[rows.Dataset].Has(field) && field != schemas.Region {
 			rows.Strings[field] = append(rows.Strings[field], code(fields[schemas.FieldNames[field]]))

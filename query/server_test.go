@@ -1,7 +1,6 @@
 package query
 
 import (
-	"context"
 	"errors"
 	"net/http"
 	"net/http/httptest"
@@ -69,37 +68,5 @@ func TestClosedStore(t *testing.T) {
 	router.ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/api/v1/meters/requests/query", nil))
 	if w.Code != 500 || w.Header().Get("X-Data-Through") != "" {
 		t.Errorf("got %d %s", w.Code, w.Body)
-	}
-}
-
-func TestListErrors(t *testing.T) {
-	f := newFixture(t)
-	from, err := f.store.TakeOver(t.Context(), usage0, 0)
-	if err != nil {
-		t.Fatal(err)
-	}
-	to := from
-	to.Next, to.Clock, to.LastOffset = 3, testNow.UnixMicro(), 2
-	row := store.ErrorRow{ID: "a1", Time: testNow.UnixMicro() - 1e6, Account: "_unknown", Reason: schemas.InvalidJSON, Message: "not JSON",
-		Input: []byte(`{"x`), InputBytes: 3, Origin: usage0, Offset: 0, LastOffset: 0, Records: 1}
-	binary := row
-	binary.ID, binary.Time, binary.Input, binary.Offset, binary.LastOffset, binary.Records, binary.Field = "b2", testNow.UnixMicro(), []byte{0xff, 1}, 1, 2, 2, "data"
-	results, err := f.store.Checkpoint(context.Background(), []*store.Checkpoint{{From: from, To: to, ClosedAt: testNow,
-		Ledger: store.Ledger{First: 0, Next: 3, Records: 3, Rejected: 3}, Errors: []store.ErrorRow{row, binary}}})
-	if err != nil || results[0].Outcome != store.Applied {
-		t.Fatal(results, err)
-	}
-	const zeros = "0000000000000000000000000000000000000000000000000000000000000000"
-	b2 := `{"id":"b2","time":"2026-03-10T12:30:00Z","account":"_unknown","reason":"invalid_json","field":"data","message":"not JSON","input_base64":"/wE=",` +
-		`"input_bytes":3,"input_sha256":"` + zeros + `","origin":{"topic":"usage","partition":0,"offset":1},"records":2,"status":0}`
-	a1 := `{"id":"a1","time":"2026-03-10T12:29:59Z","account":"_unknown","reason":"invalid_json","message":"not JSON","input":"{\"x",` +
-		`"input_bytes":3,"input_sha256":"` + zeros + `","origin":{"topic":"usage","partition":0,"offset":0},"records":1,"status":0}`
-	f.want("/v1/errors?internal=true", 200, `{"errors":[`+b2+`,`+a1+`]}`)
-	f.want("/v1/errors?internal=true&limit=1", 200, `{"errors":[`+b2+`]}`)
-	f.want("/v1/errors?internal=true&reason=too_large", 200, `{"errors":[]}`)
-	for _, query := range []string{"", "?internal=true&limit=0", "?internal=true&limit=1001", "?internal=true&x=1"} {
-		if w := f.get("/v1/errors" + query); w.Code != 400 || !strings.HasPrefix(w.Body.String(), `{"error":`) {
-			t.Errorf("%s: got %d %s", query, w.Code, w.Body)
-		}
 	}
 }

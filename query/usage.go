@@ -7,6 +7,7 @@ import (
 
 	"tallybook/api"
 	"tallybook/query/engine"
+	"tallybook/query/table"
 	"tallybook/schemas"
 )
 
@@ -30,6 +31,8 @@ type usageNumbers struct {
 	Quantity schemas.Decimal `json:"quantity"`
 	Amount   string          `json:"amount"`
 	Currency string          `json:"currency"`
+
+	amount schemas.Decimal
 }
 
 type usageInterval struct {
@@ -71,6 +74,10 @@ func (q *Server) getUsage(w http.ResponseWriter, r *http.Request) error {
 		}
 	}
 	answers.SetHeaders(w.Header())
+	if table.FormatOf(r.Header.Get("Accept")) != table.JSON {
+		return sendUsage(w, r, list)
+	}
+	w.Header().Add("Vary", "Accept")
 	api.WriteJSON(w, http.StatusOK, struct {
 		IntervalType string          `json:"intervalType"`
 		From         time.Time       `json:"fromDate"`
@@ -79,6 +86,28 @@ func (q *Server) getUsage(w http.ResponseWriter, r *http.Request) error {
 		Totals       usageNumbers    `json:"totals"`
 	}{p.kind, p.from, p.to, list, total})
 	return nil
+}
+
+var usageColumns = []table.Column{{Name: "start", Type: table.Time}, {Name: "end", Type: table.Time}, {Name: "requests", Type: table.Int},
+	{Name: "errors", Type: table.Int}, {Name: "averageTimeInMilliSeconds", Type: table.Decimal}, {Name: "minTimeInMilliSeconds", Type: table.Decimal},
+	{Name: "maxTimeInMilliSeconds", Type: table.Decimal}, {Name: "p50", Type: table.Decimal}, {Name: "p95", Type: table.Decimal},
+	{Name: "p99", Type: table.Decimal}, {Name: "quantity", Type: table.Decimal}, {Name: "amount", Type: table.Decimal}, {Name: "currency"}}
+
+// sendUsage sends the intervals in CSV or Arrow, without the totals.
+func sendUsage(w http.ResponseWriter, r *http.Request, list []usageInterval) error {
+	t := table.Table{Columns: usageColumns}
+	return t.Send(w, r, func(row func(...table.Cell) error) error {
+		for i := range list {
+			n := &list[i]
+			err := row(table.Micros(n.Start.UnixMicro()), table.Micros(n.End.UnixMicro()), table.Integer(n.Requests), table.Integer(n.Errors),
+				table.Dec(n.Average), table.Dec(n.Min), table.Dec(n.Max), table.Dec(n.P50), table.Dec(n.P95), table.Dec(n.P99),
+				table.Dec(n.Quantity), table.Dec(n.amount), table.String(n.Currency))
+			if err != nil {
+				return err
+			}
+		}
+		return nil
+	})
 }
 
 // usageQuestions are requests and errors by interval, then over the whole range.
@@ -107,7 +136,7 @@ func (n *usageNumbers) take(errors bool, g *engine.Group) {
 		n.Errors = g.Count
 		return
 	}
-	n.Requests, n.Quantity, n.Amount = g.Count, g.Quantity, moneyText(g.Amount)
+	n.Requests, n.Quantity, n.amount, n.Amount = g.Count, g.Quantity, g.Amount, moneyText(g.Amount)
 	if g.ValueCount > 0 {
 		n.Average, n.Min, n.Max = average(g.ValueSum, g.ValueCount), g.ValueMin, g.ValueMax
 	}
