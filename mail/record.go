@@ -26,7 +26,7 @@ type Record struct {
 	Subject            string           `json:"subject"`
 	Tags               []string         `json:"tags"`
 	CreatedAt          time.Time        `json:"created_at"`
-	Attempts           []Attempt        `json:"attempts"`
+	Attempts           []Attempt        `json:"attempts,omitzero"` // of one mail; lists are without
 }
 
 // Attempt is one call of a provider.

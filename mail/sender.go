@@ -22,7 +22,7 @@ const (
 	maxSending = 64
 	// leaseSlack is what a round may take beyond its timeout: writing its steps.
 	leaseSlack = 30 * time.Second
-	// OwnAccount is the account of mails that name none: the installation's own.
+	// OwnAccount is the account of mails that are no account's: the installation's own.
 	OwnAccount = "_service"
 )
 
@@ -100,7 +100,7 @@ func New(o Options) (*Sender, error) {
 
 // Order is a mail to be sent on behalf of an account.
 type Order struct {
-	Account string // "": the installation's own
+	Account string // "": the one that registered the domain of From, else OwnAccount
 	Key     string // Idempotency-Key; "": none
 	Request
 }
@@ -122,10 +122,10 @@ func (s *Sender) Send(ctx context.Context, o Order) (Answer, error) {
 	if err := checkKey(o.Key); err != nil {
 		return Answer{}, err
 	}
-	if o.Account == "" {
-		o.Account = OwnAccount
-	}
 	detached := context.WithoutCancel(ctx)
+	if err := s.fillAccount(detached, &o); err != nil {
+		return Answer{}, fmt.Errorf("%w: %w", ErrStore, err)
+	}
 	if o.Key != "" {
 		first, err := s.store.MailKeyUsed(detached, o.Account, o.Key)
 		if err != nil {
@@ -143,6 +143,18 @@ func (s *Sender) Send(ctx context.Context, o Order) (Answer, error) {
 		return s.again(ctx, &o, first)
 	}
 	return answer, err
+}
+
+func (s *Sender) fillAccount(ctx context.Context, o *Order) (err error) {
+	if o.Account != "" {
+		return nil
+	}
+	_, domain, _ := strings.Cut(o.From, "@")
+	o.Account, err = s.store.DomainOwner(ctx, strings.ToLower(domain))
+	if errors.Is(err, store.ErrNotFound) {
+		o.Account, err = OwnAccount, nil
+	}
+	return err
 }
 
 func (s *Sender) newMail(o *Order) *store.NewMail {

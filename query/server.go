@@ -12,6 +12,7 @@ import (
 
 	"tallybook/api"
 	"tallybook/archive"
+	"tallybook/mail"
 	"tallybook/query/engine"
 	"tallybook/store"
 )
@@ -24,6 +25,7 @@ type Config struct {
 	Now      func() time.Time     // nil: time.Now
 	Log      *slog.Logger         // nil: slog.Default()
 	Ready    func() error         // nil: always ready; else why /readyz says 503
+	Mail     *mail.Sender         // nil: POST /email is answered 503
 
 	MaxRows int // 0: 250,000 groups in one answer, about 100 MB while it is made
 }
@@ -57,7 +59,7 @@ func New(cfg Config) (*Server, error) {
 // Endpoints are all answers of this package.
 func (q *Server) Endpoints() []api.Endpoint {
 	metrics := promhttp.HandlerFor(q.cfg.Registry, promhttp.HandlerOpts{})
-	return slices.Concat(q.keyEndpoints(), q.domainEndpoints(), q.totalsEndpoints(), q.dataframeEndpoints(), q.errorEndpoints(), q.usageEndpoints(), q.routeEndpoints(), q.customerEndpoints(), q.auditEndpoints(), q.analyticsEndpoints(), q.appEndpoints(), q.meterEndpoints(), []api.Endpoint{
+	return slices.Concat(q.keyEndpoints(), q.domainEndpoints(), q.totalsEndpoints(), q.dataframeEndpoints(), q.errorEndpoints(), q.usageEndpoints(), q.routeEndpoints(), q.customerEndpoints(), q.auditEndpoints(), q.emailEndpoints(), q.analyticsEndpoints(), q.appEndpoints(), q.meterEndpoints(), []api.Endpoint{
 		{Method: "GET", Path: "/api/v1/meters/{slug}/query", Access: api.Account, Form: api.ProblemForm, Handle: q.queryMeter},
 		{Method: "GET", Path: "/v2/summary", Access: api.Account, Scope: api.Replace, Form: api.MessageForm, Handle: q.summary},
 		{Method: "GET", Path: "/schemas/{name:[a-z_]+}.json", Access: api.Public, Form: api.PlainForm, Handle: q.schema},

@@ -115,3 +115,12 @@ func (s *Store) Mails(ctx context.Context, f MailFilter) ([]Mail, error) {
 	}
 	return list, nil
 }
+
+// DomainOwner is the account that registered a sending domain; ErrNotFound.
+func (s *Store) DomainOwner(ctx context.Context, domain string) (string, error) {
+	d, err := scanDomain(s.read.QueryRowContext(ctx, `SELECT domain, account, created_at FROM domains WHERE domain = ?`, domain))
+	if err != nil {
+		return "", fmt.Errorf("look up domain %s: %w", domain, err)
+	}
+	return d.Account, nil
+}
