@@ -144,7 +144,7 @@ func (q *Server) fill(ctx context.Context, list *latestEvents) error {
 		}
 		list.meters = listMetersOf(meters)
 		for _, dataset := range schemas.Topics {
-			found, err := v.NewestFiles(dataset, list.from, list.to, maxListFiles+1)
+			found, err := v.NewestFiles(dataset, list.from, list.to, q.listFiles+1)
 			if err != nil {
 				return err
 			}
@@ -162,7 +162,7 @@ func (q *Server) fill(ctx context.Context, list *latestEvents) error {
 		if list.full() && f.MaxTime < list.oldest() {
 			break
 		}
-		if i == maxListFiles || q.cfg.Now().After(until) {
+		if i == q.listFiles || q.cfg.Now().After(until) {
 			list.searched = f.MaxTime + 1
 			break
 		}

@@ -34,6 +34,8 @@ type Config struct {
 type Server struct {
 	cfg    Config
 	engine *engine.Engine
+
+	listFiles int // archive files that a list of events may read
 }
 
 // New starts nothing.
@@ -53,7 +55,7 @@ func New(cfg Config) (*Server, error) {
 	if cfg.MaxRows == 0 {
 		cfg.MaxRows = 250_000
 	}
-	return &Server{cfg: cfg, engine: engine.New(engine.Config{Store: cfg.Store, Archive: cfg.Archive, MaxGroups: cfg.MaxRows})}, nil
+	return &Server{cfg: cfg, engine: engine.New(engine.Config{Store: cfg.Store, Archive: cfg.Archive, MaxGroups: cfg.MaxRows}), listFiles: maxListFiles}, nil
 }
 
 // Endpoints are all answers of this package.
