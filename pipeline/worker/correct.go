@@ -244,9 +244,8 @@ func (b *batch) takeAway(image []byte, address archive.Address) (n int, err erro
 func (b *batch) amend(ev *schemas.Event, account []byte, address archive.Address) json.RawMessage {
 	r, in := &b.fixes, b.dims.intern
 	n := b.appendRow(r, ev, in.code(account), address.Offset, address.LogTime)
-	r.Row, r.Sign = append(r.Row, address.Row), append(r.Sign, 1)
-	r.TargetID = append(r.TargetID, in.code(address.TargetID))
 	r.Pad()
+	r.Row[n], r.TargetID[n] = address.Row, in.code(address.TargetID)
 	r.Dict = in.strings
 	b.fold(r, n, ev, 1)
 	return r.Image(n)
