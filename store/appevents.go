@@ -47,7 +47,7 @@ const appColumns = `account, source, id, session, category, name, time, revision
 // newAppStatement inserts new events. An id that was forgotten by the dedupe
 // window and comes again has its row already, which stays what it is.
 func newAppStatement() *bulk {
-	return newBulk(11, `INSERT INTO app_events (`+appColumns+`) VALUES `, ` ON CONFLICT (account, id, source) DO NOTHING`)
+	return newBulk(11, `INSERT INTO app_events (`+appColumns+`) VALUES `, ` ON CONFLICT (id, account, source) DO NOTHING`)
 }
 
 // writeAppEvents writes new events first: a correction comes behind its event.

@@ -25,8 +25,7 @@ CREATE TABLE app_events (
     data            TEXT    NOT NULL,
     retracted_at    INTEGER
 ) STRICT;
-CREATE UNIQUE INDEX app_events_id ON app_events (account, id, source);
-CREATE INDEX app_events_bare_id ON app_events (id);
+CREATE UNIQUE INDEX app_events_id ON app_events (id, account, source);
 CREATE INDEX app_events_time ON app_events (time, seq) WHERE retracted_at IS NULL;
 CREATE INDEX app_events_account ON app_events (account, time, seq) WHERE retracted_at IS NULL;
 CREATE INDEX app_events_session ON app_events (account, session, time, seq) WHERE retracted_at IS NULL;
