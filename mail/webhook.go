@@ -27,6 +27,9 @@ func mailgunFeedback(payload []byte) (Feedback, bool) {
 		Variables struct {
 			OutboxID string `json:"outbox_id"`
 		} `json:"user-variables"`
+		Flags struct {
+			Delayed bool `json:"is-delayed-bounce"`
+		} `json:"flags"`
 	}
 	var said struct {
 		event
@@ -37,6 +40,9 @@ func mailgunFeedback(payload []byte) (Feedback, bool) {
 	}
 	if said.Data != nil {
 		said.event = *said.Data
+	}
+	if said.Flags.Delayed {
+		said.Reason = "bounce"
 	}
 	return Feedback{ProviderType: TypeMailgun, Event: said.Event, Severity: said.Severity, Reason: said.Reason, Recipient: said.Recipient,
 		OutboxID: said.Variables.OutboxID, At: unixTime(said.Timestamp)}, said.Event != ""

@@ -7,6 +7,7 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"net/http"
+	"strings"
 	"sync"
 	"time"
 
@@ -27,6 +28,10 @@ type Webhooks struct {
 	// of the webhook behind it. One that has a path of /webhooks/mandrill… is
 	// taken as a whole. "": what the request's Host header says.
 	PublicURL string
+	// Report, where it is set, hears of each event that is durable and was signed
+	// with the installation's key, as the provider wrote it. Where it fails, the
+	// provider sends the event again, and it is heard again.
+	Report func(ctx context.Context, provider string, event []byte) error
 }
 
 const (
@@ -66,6 +71,8 @@ type webhook struct {
 	decoder  *decoder
 	events   []event
 	result   webhookResult
+	ours     bool     // signed with the installation's key
+	taken    [][]byte // events as they came, for Report
 }
 
 func (c *Collector) newWebhook(r *http.Request, kind, endpoint string) *webhook {
@@ -94,6 +101,7 @@ func (h *webhook) secret(ctx context.Context, provider, installation string) (st
 		h.c.cfg.Log.Warn("webhook", "error", err)
 		return "", unavailable(time.Second, "the store does not answer; send again")
 	}
+	h.ours = own == ""
 	return cmp.Or(own, installation), nil
 }
 
@@ -115,6 +123,7 @@ func (h *webhook) add(payload []byte) (why *schemas.Rejection) {
 	e := h.c.check(d, value, api.Caller{Role: store.RoleIngest, Account: h.account}, h.received)
 	if e.rejected == nil {
 		h.events = append(h.events, e)
+		h.taken = append(h.taken, payload)
 		h.result.Accepted++
 		return nil
 	}
@@ -139,13 +148,26 @@ func (h *webhook) refuse(why *schemas.Rejection, input []byte) {
 	h.result.Refused++
 }
 
-// store makes everything durable; else the provider sends it all again, which
-// is recognised.
+// store makes everything durable and reports it; else the provider sends it all
+// again, which is recognised.
 func (h *webhook) store(ctx context.Context) error {
 	if len(h.events) == 0 {
 		return nil
 	}
-	return h.c.produce(ctx, h.events)
+	if err := h.c.produce(ctx, h.events); err != nil {
+		return err
+	}
+	report := h.c.cfg.Webhooks.Report
+	if report == nil || !h.ours {
+		return nil
+	}
+	for _, event := range h.taken {
+		if err := report(ctx, strings.TrimSuffix(h.kind, ".webhook"), event); err != nil {
+			h.c.cfg.Log.Warn("report of a webhook", "endpoint", h.endpoint, "error", err)
+			return unavailable(time.Second, "the store does not answer; send again")
+		}
+	}
+	return nil
 }
 
 // tokenLocks let one request at a time use a one-time token.
