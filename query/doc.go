@@ -13,6 +13,11 @@
 // topic, each with the next offset to process. The snapshot is closed before
 // the first byte is sent, so that a slow reader never keeps it open.
 //
+// The list of the latest events (/api/v1/events) is read from the archive's files,
+// those with the newest events first, until no older file can have one that is
+// new enough. It reads a limited number of files and ends after a limited time;
+// where that cuts it short, X-Events-From says how far back it is complete.
+//
 // Numbers are exact decimals, in JSON too. Sums beyond 64 bit units are an
 // error, never wrapped. An answer has at most Config.MaxRows rows.
 //

@@ -49,6 +49,30 @@
 // caller sends it again. Both are repeats of the same (account, source, id),
 // which the worker counts once.
 //
+// # Application events
+//
+//	POST   /sessions/       201: the session is in the store
+//	POST   /events/         202: the event is in the log, and the workers judge it
+//	PUT    /events/{id}/    200, 412, 409 …: a correction, answered when it was applied
+//	PATCH  /events/{id}/    the same; a merge patch (RFC 7396) of what GET shows
+//	DELETE /events/{id}/    204; the same
+//
+// POST /events/ refuses at once only what is no JSON object (an error entry is
+// made of that too); what else is wrong with a body travels as it is, and the
+// worker's error row shows it. Ids are UUIDs of version 7: of one that the store
+// does not have, its time and the end of the log tell whether it may still come
+// (409 with Retry-After) or never was (404). The records of application events are
+// of the millisecond that ends with or behind their receipt, since Kafka's times
+// have no finer parts: an event of this very moment is not one of the future.
+//
+// A change is produced as a correction with the event's revision + 1, and the
+// store is looked at until that revision is taken, up to ApplyTimeout: by this
+// correction, or by another one, which means 412 to those who sent If-Match, and
+// to others that their change is made anew on what the other left behind. Past
+// that time the answer is 202. The data of an application event is its session,
+// category, name and data: what else a record from Kafka had besides them is not
+// kept by a change made here.
+//
 // # Batching
 //
 // Each partition has a lane with one produce on its way. What arrives meanwhile,
