@@ -3,11 +3,11 @@ export CGO_ENABLED = 0
 STATICCHECK = honnef.co/go/tools/cmd/staticcheck@v0.8.1
 FUZZTIME ?= 30s
 
-.PHONY: help run build test lint bench chaos facts fuzz clean
+.PHONY: help run build test lint bench bench-query chaos facts fuzz clean
 .DEFAULT_GOAL := help
 
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 build: ## bin/tallybook
 	go build -o bin/tallybook .
@@ -26,6 +26,9 @@ lint: ## gofmt, go vet, staticcheck, the direction of imports
 
 bench: build ## how fast the whole way is; PYTHON=… with duckdb compares (minutes)
 	bin/tallybook bench $(if $(PYTHON),--python $(PYTHON))
+
+bench-query: build ## how long answers take over millions of rollup rows; PYTHON=… with duckdb compares (minutes)
+	bin/tallybook bench --only query $(if $(PYTHON),--python $(PYTHON))
 
 chaos: ## kills the process 50 times under load and compares what was counted with what was sent
 	go run ./bench/chaos

@@ -15,7 +15,7 @@ func benchCommand() *cobra.Command {
 	cfg := bench.Config{Out: os.Stdout}
 	cmd := &cobra.Command{
 		Use:   "bench",
-		Short: "measure this machine: pipeline, collector, freshness, restart; takes minutes and gigabytes",
+		Short: "measure this machine: pipeline, collector, freshness, restart, questions; takes minutes and gigabytes",
 		Args:  noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			for _, part := range cfg.Only {
@@ -37,9 +37,9 @@ func benchCommand() *cobra.Command {
 	f := cmd.Flags()
 	f.Int64Var(&cfg.Events, "events", 4_000_000, "events of each load of the pipeline")
 	f.IntVar(&cfg.Runs, "runs", 3, "runs of each load; the median counts")
-	f.StringSliceVar(&cfg.Only, "only", nil, "parts to run: dense, wide, collector, freshness, restart")
+	f.StringSliceVar(&cfg.Only, "only", nil, "parts to run: dense, wide, collector, freshness, restart, query")
 	f.StringVar(&cfg.Python, "python", "", "Python with the duckdb package, for the comparison")
 	f.StringVar(&cfg.Dir, "dir", "", "folder for the data of the runs (default: the system's for temporary files)")
-	f.StringVar(&cfg.Profile, "profile", "", "file for a CPU profile of the last pipeline run")
+	f.StringVar(&cfg.Profile, "profile", "", "file for a CPU profile of the last pipeline run; with query the beginning of the files, one for each question")
 	return cmd
 }

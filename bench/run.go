@@ -30,12 +30,12 @@ type Config struct {
 	Runs    int    // of each load; the median is printed last
 	Only    []string
 	Binary  string // tallybook, for the restart
-	Profile string // file for a CPU profile of the last pipeline run
+	Profile string // file for a CPU profile of the last pipeline run; of each question one beside it
 	Python  string // with duckdb; "": that part is left out
 }
 
 // Parts that Only may name.
-var Parts = []string{"dense", "wide", "collector", "freshness", "restart"}
+var Parts = []string{"dense", "wide", "collector", "freshness", "restart", "query"}
 
 func defaultWorkers() worker.Config { return worker.Config{} }
 
@@ -44,7 +44,7 @@ func Run(ctx context.Context, cfg Config) error {
 	steps := map[string]func(context.Context, string) error{
 		"dense":     func(ctx context.Context, dir string) error { return cfg.pipeline(ctx, producer.Dense, dir) },
 		"wide":      func(ctx context.Context, dir string) error { return cfg.pipeline(ctx, producer.Wide, dir) },
-		"collector": cfg.collectorPart, "freshness": cfg.freshnessPart, "restart": cfg.restartPart,
+		"collector": cfg.collectorPart, "freshness": cfg.freshnessPart, "restart": cfg.restartPart, "query": cfg.queryPart,
 	}
 	for _, part := range Parts {
 		if len(cfg.Only) > 0 && !slices.Contains(cfg.Only, part) {
