@@ -3,6 +3,7 @@
 //
 //	rollups  builds day and month rows of windows that have closed
 //	verify   rollups = fold of the archive, number by number
+//	extremes least and greatest values of hours that a correction took one from
 //	balance  the ledger joins without hole or overlap, and agrees with archive and errors
 //
 // A Job does its work in bounded batches and may be stopped and run again at
@@ -18,6 +19,5 @@
 // Memory is bounded by the rollup rows of one day (about 300 bytes each) and
 // the row addresses of one day (1 bit per offset of the range it touches).
 //
-// Neither follows corrections beyond the sign of a row, nor retired files of a
-// compaction: both come with those features.
+// Neither follows retired files of a compaction: that comes with it.
 package jobs

@@ -28,10 +28,18 @@ type event struct {
 	dimensions        string
 	reason            string // of a refused record, as records
 	records           int64
+	taken             bool // a row of sign -1
 
 	family *schemas.Family // nil: adds to none
 	dims   []string
 	adds   schemas.Measures
+}
+
+func (e *event) sign() int64 {
+	if e.taken {
+		return -1
+	}
+	return 1
 }
 
 func dec(text string) schemas.Decimal {
@@ -159,7 +167,13 @@ func (r *rig) addDeltas(c *store.Checkpoint, events []event) {
 			at[key] = len(c.Deltas)
 			c.Deltas = append(c.Deltas, store.Delta{Hour: key.hour, Series: series[id]})
 		}
-		if err := c.Deltas[at[key]].Measures.Add(&e.adds); err != nil {
+		adds := e.adds
+		if e.taken {
+			adds = schemas.Measures{Count: -adds.Count, Quantity: adds.Quantity.Neg(), ValueCount: -adds.ValueCount,
+				ValueSum: adds.ValueSum.Neg(), Bytes: -adds.Bytes, Amount: adds.Amount.Neg()}
+			c.Deltas[at[key]].Stale = c.Deltas[at[key]].Stale || adds.ValueCount != 0
+		}
+		if err := c.Deltas[at[key]].Measures.Add(&adds); err != nil {
 			r.t.Fatal(err)
 		}
 	}
@@ -184,7 +198,7 @@ func addSketches(c *store.Checkpoint, events []event) {
 		if packs[k] == nil {
 			packs[k] = map[schemas.SeriesID][]schemas.SketchCount{}
 		}
-		packs[k][id] = append(packs[k][id], schemas.SketchCount{Bucket: schemas.BucketOf(e.latency), Count: 1})
+		packs[k][id] = append(packs[k][id], schemas.SketchCount{Bucket: schemas.BucketOf(e.latency), Count: e.sign()})
 	}
 	for k, series := range packs {
 		ids := slices.SortedFunc(maps.Keys(series), func(a, b schemas.SeriesID) int { return bytes.Compare(a[:], b[:]) })
@@ -235,6 +249,10 @@ func rowsOf(tp schemas.Partition, dataset schemas.Topic, offset int64, events []
 		rows.Type = append(rows.Type, code(e.kind))
 		rows.Time = append(rows.Time, micros(e.at))
 		rows.LogTime = append(rows.LogTime, micros(e.at))
+		rows.Sign = append(rows.Sign, 1)
+		if e.taken {
+			rows.Sign[i] = -1
+		}
 		rows.Offset = append(rows.Offset, offset)
 		for f := range schemas.NumFields {
 			if schemas.TopicFields[dataset].Has(f) && f != schemas.Region {

@@ -146,6 +146,7 @@ type dayCheck struct {
 	rows       int64
 	rollupRows int64
 	meters     *meterCheck
+	extremes   extremeCheck
 
 	found       int64
 	differences []Difference
@@ -157,7 +158,7 @@ type pair struct{ rollup, archive schemas.Measures }
 func newDayCheck(cfg *VerifyConfig, topic schemas.Topic, day schemas.Day) *dayCheck {
 	c := &dayCheck{cfg: cfg, topic: topic, day: day, pairs: make(map[cell]*pair),
 		series: make(map[schemas.SeriesID]*schemas.Series), seen: make(map[schemas.Partition]*addresses)}
-	c.meters = newMeterCheck(c)
+	c.meters, c.extremes = newMeterCheck(c), newExtremeCheck()
 	return c
 }
 
@@ -169,6 +170,9 @@ func (c *dayCheck) run(ctx context.Context, last bool) error {
 			return err
 		}
 		if err := c.meters.read(v); err != nil {
+			return err
+		}
+		if err := c.extremes.read(v, c.day); err != nil {
 			return err
 		}
 		return v.HourRollups(c.day, c.topic, func(r *store.Rollup) error {
@@ -189,6 +193,9 @@ func (c *dayCheck) run(ctx context.Context, last bool) error {
 		case err != nil:
 			return err
 		}
+	}
+	if err := c.extremes.finish(ctx, c); err != nil {
+		return err
 	}
 	c.compare()
 	c.meters.compare()

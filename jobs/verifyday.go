@@ -83,7 +83,9 @@ func (c *dayCheck) foldRows(f *store.ArchiveFile, rows *archive.Rows) error {
 		dims := x.dims[:len(x.family.Dims)]
 		id := schemas.MakeSeriesID(x.family.Name, x.account, dims)
 		c.know(id, schemas.Series{ID: id, Account: x.account, Family: x.family.Name, Dims: dims})
-		if err := addSigned(&c.at(cell{schemas.HourOf(rows.Time[i]), id}).archive, &x); err != nil {
+		key := cell{schemas.HourOf(rows.Time[i]), id}
+		c.extremes.take(key, &x)
+		if err := addSigned(&c.at(key).archive, &x); err != nil {
 			return fmt.Errorf("row at offset %d: %w", offset, err)
 		}
 	}
