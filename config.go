@@ -45,6 +45,8 @@ type config struct {
 	LogLevel    string        `koanf:"log-level"`
 
 	Meters      []schemas.MeterDefinition `koanf:"-"` // declared in the file
+	MailSection []byte                    `koanf:"-"` // of the file
+	MailConfig  string                    `koanf:"mail-config"`
 	RateLimit   float64                   `koanf:"rate-limit"`
 	MailgunKey  string                    `koanf:"mailgun-signing-key"`
 	MandrillKey string                    `koanf:"mandrill-webhook-key"`
@@ -75,6 +77,7 @@ func addFlags(f *pflag.FlagSet) {
 	f.String("mailgun-signing-key", "", "`key` that Mailgun signs its webhooks with, where an account has none of its own; better in the environment than in a list of processes")
 	f.String("mandrill-webhook-key", "", "`key` that Mandrill signs its webhooks with, as above")
 	f.String("public-url", "", "`URL` that the outside reaches this server by: Mandrill signs it")
+	f.String("mail-config", "", "JSON or YAML `file` of mail providers (default: mails are written to DATA/mail)")
 	f.String("log-level", "info", "debug, info, warn or error")
 }
 
@@ -90,6 +93,9 @@ func loadConfig(flags *pflag.FlagSet) (*config, error) {
 			return nil, fmt.Errorf("configuration file %s: %w", path, err)
 		}
 		if c.Meters, err = takeMeters(k); err != nil {
+			return nil, fmt.Errorf("configuration file %s: %w", path, err)
+		}
+		if c.MailSection, err = takeMail(k); err != nil {
 			return nil, fmt.Errorf("configuration file %s: %w", path, err)
 		}
 		if err := knownKeys(k.Keys(), flags, "configuration file "+path); err != nil {

@@ -50,7 +50,7 @@ func jobCommand() *cobra.Command {
 }
 
 func listJobs(out io.Writer) {
-	for _, job := range jobs.Standard(nil, nil) {
+	for _, job := range append(jobs.Standard(nil, nil), jobs.Outbox(nil)) {
 		fmt.Fprintf(out, "%-10s %s\n", job.Name, job.Schedule)
 	}
 }
@@ -87,7 +87,11 @@ func runJob(ctx context.Context, c *config, name string, o jobOptions) error {
 		}
 		return err
 	}
-	runner, err := jobs.NewRunner(jobs.RunnerConfig{Jobs: jobs.Standard(st, ar), Registry: prometheus.NewRegistry(), Now: now, Log: c.logger()})
+	outbox, err := outboxJob(c, st, now)
+	if err != nil {
+		return err
+	}
+	runner, err := jobs.NewRunner(jobs.RunnerConfig{Jobs: append(jobs.Standard(st, ar), outbox), Registry: prometheus.NewRegistry(), Now: now, Log: c.logger()})
 	if err != nil {
 		return err
 	}

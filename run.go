@@ -39,6 +39,7 @@ type parts struct {
 	archive  *archive.Archive
 	broker   *broker.Broker // nil: an external Kafka
 	kafka    *broker.Kafka
+	mail     *mailParts
 	router   *mux.Router
 }
 
@@ -159,11 +160,14 @@ func (p *parts) announce() {
 // the workers write what they have folded, then the broker closes.
 func (p *parts) serve(ctx context.Context) error {
 	workers := p.workers()
+	if err := p.startMail(ctx); err != nil {
+		return err
+	}
 	collect, err := p.collector(ctx)
 	if err != nil {
 		return err
 	}
-	answers, err := query.New(query.Config{Store: p.store, Archive: p.archive, Registry: p.registry, Log: p.log, Ready: func() error {
+	answers, err := query.New(query.Config{Store: p.store, Archive: p.archive, Registry: p.registry, Log: p.log, Mail: p.mail.Sender, Ready: func() error {
 		return errors.Join(workers.Ready(), p.storeAnswers())
 	}})
 	if err != nil {
@@ -181,6 +185,7 @@ func (p *parts) serve(ctx context.Context) error {
 	defer stopCollecting()
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return collect.Run(collecting) })
+	p.runMail(g, collecting)
 	g.Go(func() error { return workers.Run(ctx) })
 	g.Go(func() error { return schedule.Run(ctx) })
 	g.Go(func() error {
@@ -266,7 +271,7 @@ func (p *parts) collector(ctx context.Context) (*collector.Collector, error) {
 	}
 	cfg := collector.Config{Kafka: p.kafka, Partitions: partitions, Store: p.store, DedupeWindow: p.cfg.DedupeSpan, Rules: p.rules(), Log: p.log, Metrics: p.registry,
 		MaxEventBytes: min(p.cfg.MaxRecord, 1<<20),
-		Webhooks:      collector.Webhooks{MailgunKey: p.cfg.MailgunKey, MandrillKey: p.cfg.MandrillKey, PublicURL: p.cfg.PublicURL}}
+		Webhooks:      collector.Webhooks{MailgunKey: p.cfg.MailgunKey, MandrillKey: p.cfg.MandrillKey, PublicURL: p.cfg.PublicURL, Report: p.mail.report}}
 	if p.broker != nil {
 		cfg.Behind = p.broker.Full
 	}
@@ -308,7 +313,7 @@ func (p *parts) trim(ctx context.Context) error {
 }
 
 func (p *parts) jobs() (*jobs.Runner, error) {
-	return jobs.NewRunner(jobs.RunnerConfig{Jobs: jobs.Standard(p.store, p.archive), Registry: p.registry, Log: p.log})
+	return jobs.NewRunner(jobs.RunnerConfig{Jobs: append(jobs.Standard(p.store, p.archive), jobs.Outbox(p.mail.Sender)), Registry: p.registry, Log: p.log})
 }
 
 // runPipeline is collector and workers on an external Kafka.

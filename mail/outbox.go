@@ -3,6 +3,7 @@ package mail
 import (
 	"context"
 	"errors"
+	"sync"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -16,6 +17,8 @@ const (
 	// longestNap bounds how long Run does not look: another process may have
 	// deferred a mail.
 	longestNap = 30 * time.Second
+	// eventsRetry is how soon events are tried again that Kafka did not take.
+	eventsRetry = 10 * time.Second
 )
 
 // Recover makes unknown what a process that died was sending. Call it when no
@@ -34,26 +37,40 @@ func (s *Sender) settleDead(ctx context.Context, before time.Time) error {
 
 // Run sends deferred mails when they are due and puts e-mail events on the
 // topic, until ctx ends and the last mail under way is settled. An error of
-// either is logged, and tried again.
+// either is logged, and tried again. While Kafka is away mails are sent.
 func (s *Sender) Run(ctx context.Context) error {
-	for ctx.Err() == nil {
-		if err := s.RunOnce(ctx); err != nil && ctx.Err() == nil {
-			s.opts.Log.Error("mail outbox", "err", err)
-		}
-		timer := time.NewTimer(s.nap(ctx))
-		select {
-		case <-ctx.Done():
-		case <-timer.C:
-		case <-s.wake:
-		}
-		timer.Stop()
-	}
+	var both sync.WaitGroup
+	both.Go(func() {
+		s.loop(ctx, s.wakeEvents, s.publishDue, func(context.Context) time.Duration { return eventsRetry })
+	})
+	both.Go(func() {
+		s.loop(ctx, s.wake, func(ctx context.Context) error {
+			return errors.Join(s.settleDead(ctx, s.opts.Now()), s.SendDue(ctx))
+		}, s.nap)
+	})
+	both.Wait()
 	for {
 		done := s.anyFlight()
 		if done == nil {
 			return nil
 		}
 		<-done // bounded by the round's timeout
+	}
+}
+
+// loop does something until ctx ends: when it is woken, and after a nap.
+func (s *Sender) loop(ctx context.Context, wake <-chan struct{}, do func(context.Context) error, nap func(context.Context) time.Duration) {
+	for ctx.Err() == nil {
+		if err := do(ctx); err != nil && ctx.Err() == nil {
+			s.opts.Log.Error("mail outbox", "err", err)
+		}
+		timer := time.NewTimer(nap(ctx))
+		select {
+		case <-ctx.Done():
+		case <-timer.C:
+		case <-wake:
+		}
+		timer.Stop()
 	}
 }
 
@@ -74,9 +91,11 @@ func (s *Sender) nap(ctx context.Context) time.Duration {
 
 // nudge makes Run look again; it never waits.
 func (s *Sender) nudge() {
-	select {
-	case s.wake <- struct{}{}:
-	default:
+	for _, wake := range []chan struct{}{s.wake, s.wakeEvents} {
+		select {
+		case wake <- struct{}{}:
+		default:
+		}
 	}
 }
 

@@ -45,12 +45,13 @@ type Options struct {
 // Sender sends mails. Its methods may be called concurrently. Run does what
 // remains to be done later.
 type Sender struct {
-	opts    Options
-	store   *store.Store
-	gates   []*gate // in the order in which they are asked
-	places  chan struct{}
-	wake    chan struct{} // something is due earlier than it was
-	metrics *metrics
+	opts       Options
+	store      *store.Store
+	gates      []*gate // in the order in which they are asked
+	places     chan struct{}
+	wake       chan struct{} // a mail is due earlier than it was
+	wakeEvents chan struct{} // an event is due
+	metrics    *metrics
 
 	mu      sync.Mutex
 	flights map[string]chan struct{} // mails being sent here, closed when settled
@@ -68,7 +69,7 @@ func New(o Options) (*Sender, error) {
 		o.Log = slog.Default()
 	}
 	s := &Sender{opts: o, store: o.Store, places: make(chan struct{}, maxSending), wake: make(chan struct{}, 1),
-		flights: make(map[string]chan struct{})}
+		wakeEvents: make(chan struct{}, 1), flights: make(map[string]chan struct{})}
 	client := newHTTPClient()
 	for _, p := range o.Config.Providers {
 		g := &gate{ProviderConfig: p, breaker: newBreaker(o.Config.Breaker), webhooks: o.Publish == nil}
