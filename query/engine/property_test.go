@@ -249,7 +249,7 @@ func TestAnswersEqualEvents(t *testing.T) {
 			r.build(rng)
 		}
 	}
-	r.write(usage0, corrections(rng, r.events)...)
+	r.write(usage0, r.corrections(rng)...)
 	for range 400 {
 		q := randomQuestion(rng)
 		want, got := expected(q, r.events), got(q, r.ask(q))
@@ -260,12 +260,14 @@ func TestAnswersEqualEvents(t *testing.T) {
 	}
 }
 
-// corrections take some events away and put others in their place.
-func corrections(rng *rand.Rand, events []event) (all []event) {
-	for _, e := range events {
-		if rng.IntN(15) > 0 {
+// corrections take some events away, each once, and put others in their place.
+func (r *rig) corrections(rng *rand.Rand) (all []event) {
+	for i := range r.events {
+		e := r.events[i]
+		if rng.IntN(15) > 0 || e.sign < 0 || e.taken {
 			continue
 		}
+		r.events[i].taken = true
 		e.sign = -1
 		all = append(all, e)
 		if rng.IntN(2) == 0 {
