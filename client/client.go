@@ -73,6 +73,7 @@ func (e *StatusError) Error() string {
 // Client sends to one service. Its methods may be called concurrently.
 type Client struct {
 	url  string
+	key  string
 	http *http.Client
 }
 
@@ -80,6 +81,14 @@ type Client struct {
 // takes at most 30 s, or less where its context says so.
 func New(url string) *Client {
 	return &Client{url: strings.TrimSuffix(url, "/"), http: &http.Client{Timeout: 30 * time.Second}}
+}
+
+// WithKey is a client that shows a key with its requests: an ingest key for
+// events; an account's or an administrator's where it reads.
+func (c *Client) WithKey(key string) *Client {
+	with := *c
+	with.key = key
+	return &with
 }
 
 // Send sends up to MaxEvents and returns a Result for each, in order, when all
@@ -137,6 +146,9 @@ func (c *Client) request(ctx context.Context, events []Event) (*http.Request, er
 	req, err := http.NewRequestWithContext(ctx, http.MethodPost, c.url+"/v1/events", bytes.NewReader(body))
 	if err != nil {
 		return nil, err
+	}
+	if c.key != "" {
+		req.Header.Set("apiKey", c.key)
 	}
 	req.Header.Set("Content-Type", "application/cloudevents-batch+json")
 	if compressed {
