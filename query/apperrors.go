@@ -64,7 +64,7 @@ func (q *Server) listAppErrors(w http.ResponseWriter, r *http.Request) error {
 	if filter.After, err = listCursor(values); err != nil {
 		return err
 	}
-	limit, err := limitOf(values, 100, 1000)
+	limit, err := limitOf(values, 100, mostAppRows)
 	if err != nil {
 		return err
 	}

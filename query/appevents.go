@@ -16,6 +16,9 @@ import (
 	"tallybook/store"
 )
 
+// mostAppRows bounds a page of events or errors: each may have 64 KiB of data.
+const mostAppRows = 250
+
 // listAppEvents answers GET /events/: newest event time first. In CSV and Arrow
 // the header X-Next-Cursor has what next says in JSON.
 func (q *Server) listAppEvents(w http.ResponseWriter, r *http.Request) error {
@@ -86,7 +89,7 @@ func appEventFilter(r *http.Request) (f store.AppEventFilter, err error) {
 	if f.From, f.To, err = appTimes(values); err != nil {
 		return f, err
 	}
-	if f.Limit, err = limitOf(values, 100, 1000); err != nil {
+	if f.Limit, err = limitOf(values, 100, mostAppRows); err != nil {
 		return f, err
 	}
 	after, err := listCursor(values)
