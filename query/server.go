@@ -34,6 +34,7 @@ type Config struct {
 type Server struct {
 	cfg    Config
 	engine *engine.Engine
+	mails  mailTotals
 
 	listFiles int // archive files that a list of events may read
 }

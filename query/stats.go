@@ -51,7 +51,7 @@ func (q *Server) stats(w http.ResponseWriter, r *http.Request) error {
 	}
 	for _, g := range answers.Groups[0] {
 		if i, ok := slices.BinarySearch(starts, g.Start); ok {
-			stats[i].add(g)
+			stats[i].add(cellOf(g.Names), g.Count)
 		}
 	}
 	answers.SetHeaders(w.Header())

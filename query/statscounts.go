@@ -1,9 +1,6 @@
 package query
 
-import (
-	"tallybook/query/engine"
-	"tallybook/schemas"
-)
+import "tallybook/schemas"
 
 // statsEvents are the e-mail events that have statistics, in Mailgun's words.
 var statsEvents = []string{"accepted", "delivered", "failed", "opened", "clicked", "unsubscribed", "complained", "stored"}
@@ -90,58 +87,122 @@ func (c *mailCounts) total(event string) **totalCount {
 	return nil
 }
 
-// mailNames are what groups of e-mail events are named by, as add reads them.
-var mailNames = []string{"domain", "event", "direction", "transport", "severity", "reason"}
+// mailCell is a place of mailCounts: a leaf that no other leaf contains.
+type mailCell int
 
-// add counts a group named by mailNames. Events that were not asked for pass.
-func (c *mailCounts) add(g *engine.Group) {
-	event, direction, transport, severity, reason := g.Names[1], g.Names[2], g.Names[3], g.Names[4], g.Names[5]
-	n := g.Count
+const (
+	noCell mailCell = iota // the event has no statistics
+	acceptedIncoming
+	acceptedOutgoing
+	deliveredSMTP
+	deliveredHTTP
+	temporaryESPBlock
+	temporaryOther
+	permanentSuppressBounce
+	permanentSuppressUnsubscribe
+	permanentSuppressComplaint
+	permanentBounce
+	permanentDelayedBounce
+	permanentOther
+	openedCell
+	clickedCell
+	unsubscribedCell
+	complainedCell
+	storedCell
+	numMailCells
+)
+
+// mailNames are the dimensions of e-mail events, in the order of cellOf.
+var mailNames = schemas.FamilyEmail.Dims
+
+// cellOf is where a series of e-mail events is counted, by its dimensions:
+// domain, event, direction, transport, severity, reason.
+func cellOf(dims []string) mailCell {
+	switch dims[1] {
+	case "accepted":
+		if dims[2] == schemas.Incoming {
+			return acceptedIncoming
+		}
+		return acceptedOutgoing
+	case "delivered":
+		if dims[3] == schemas.TransportHTTP {
+			return deliveredHTTP
+		}
+		return deliveredSMTP
+	case "failed":
+		return failedCell(dims[4], dims[5])
+	case "opened":
+		return openedCell
+	case "clicked":
+		return clickedCell
+	case "unsubscribed":
+		return unsubscribedCell
+	case "complained":
+		return complainedCell
+	case "stored":
+		return storedCell
+	}
+	return noCell
+}
+
+// failedCell: what is not said to be temporary is permanent.
+func failedCell(severity, reason string) mailCell {
+	if severity == schemas.Temporary {
+		if reason == schemas.ReasonESPBlock {
+			return temporaryESPBlock
+		}
+		return temporaryOther
+	}
+	switch reason {
+	case schemas.ReasonBounce:
+		return permanentBounce
+	case schemas.ReasonDelayedBounce:
+		return permanentDelayedBounce
+	case schemas.ReasonSuppressed + "bounce":
+		return permanentSuppressBounce
+	case schemas.ReasonSuppressed + "unsubscribe":
+		return permanentSuppressUnsubscribe
+	case schemas.ReasonSuppressed + "complaint":
+		return permanentSuppressComplaint
+	}
+	return permanentOther
+}
+
+// add counts n events. Events that were not asked for pass.
+func (c *mailCounts) add(cell mailCell, n int64) {
 	switch {
-	case event == "accepted" && c.Accepted != nil:
-		c.Accepted.Total += n
-		if direction == schemas.Incoming {
-			c.Accepted.Incoming += n
-		} else {
-			c.Accepted.Outgoing += n
+	case cell == noCell:
+	case cell <= acceptedOutgoing:
+		if c.Accepted != nil {
+			addLeaf(n, &c.Accepted.Total, []*int64{&c.Accepted.Incoming, &c.Accepted.Outgoing}[cell-acceptedIncoming])
 		}
-	case event == "delivered" && c.Delivered != nil:
-		c.Delivered.Total += n
-		if transport == schemas.TransportHTTP {
-			c.Delivered.HTTP += n
-		} else {
-			c.Delivered.SMTP += n
+	case cell <= deliveredHTTP:
+		if c.Delivered != nil {
+			addLeaf(n, &c.Delivered.Total, []*int64{&c.Delivered.SMTP, &c.Delivered.HTTP}[cell-deliveredSMTP])
 		}
-	case event == "failed" && c.Failed != nil:
-		c.Failed.add(severity, reason, n)
+	case cell <= permanentOther:
+		if c.Failed != nil {
+			c.Failed.add(cell, n)
+		}
 	default:
-		if total := c.total(event); total != nil && *total != nil {
-			(*total).Total += n
+		total := []*totalCount{c.Opened, c.Clicked, c.Unsubscribed, c.Complained, c.Stored}[cell-openedCell]
+		if total != nil {
+			total.Total += n
 		}
 	}
 }
 
-// add counts failures: what is not said to be temporary is permanent.
-func (f *failedCount) add(severity, reason string, n int64) {
-	if severity == schemas.Temporary {
-		f.Temporary.Total += n
-		if reason == schemas.ReasonESPBlock {
-			f.Temporary.ESPBlock += n
-		}
+func (f *failedCount) add(cell mailCell, n int64) {
+	var other int64 // has no part of its own
+	if t := &f.Temporary; cell <= temporaryOther {
+		addLeaf(n, &t.Total, []*int64{&t.ESPBlock, &other}[cell-temporaryESPBlock])
 		return
 	}
 	p := &f.Permanent
-	p.Total += n
-	switch reason {
-	case schemas.ReasonBounce:
-		p.Bounce += n
-	case schemas.ReasonDelayedBounce:
-		p.DelayedBounce += n
-	case schemas.ReasonSuppressed + "bounce":
-		p.SuppressBounce += n
-	case schemas.ReasonSuppressed + "unsubscribe":
-		p.SuppressUnsubscribe += n
-	case schemas.ReasonSuppressed + "complaint":
-		p.SuppressComplaint += n
-	}
+	addLeaf(n, &p.Total, []*int64{&p.SuppressBounce, &p.SuppressUnsubscribe, &p.SuppressComplaint, &p.Bounce, &p.DelayedBounce, &other}[cell-permanentSuppressBounce])
+}
+
+func addLeaf(n int64, total, leaf *int64) {
+	*total += n
+	*leaf += n
 }

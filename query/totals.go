@@ -33,26 +33,20 @@ func (q *Server) totals(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	from := p.resolution.start(p.timestamp)
-	domains, err := q.cfg.Store.Domains(r.Context(), account, "", 0)
-	if err != nil {
-		return err
-	}
 	at := statsFormat(from)
-	stats := make(map[string][]*mailCounts, len(domains))
-	for _, d := range domains {
-		stats[d.Domain] = []*mailCounts{newMailCounts(at, p.events)}
-	}
-	answers, err := q.engine.Ask(r.Context(), &engine.Question{Family: schemas.FamilyEmail, From: from, To: p.resolution.next(from),
-		Accounts: []string{account}, Filters: map[string][]string{"event": p.events}, GroupBy: mailNames})
+	stats := map[string][]*mailCounts{}
+	positions, err := q.mails.totals(r.Context(), q.cfg.Store, mailWindow{account, from, p.resolution.next(from)}, func(domain string, counts []int64) {
+		c := newMailCounts(at, p.events)
+		for cell, n := range counts {
+			c.add(mailCell(cell), n)
+		}
+		stats[domain] = []*mailCounts{c}
+	})
 	if err != nil {
 		return err
 	}
-	for _, g := range answers.Groups[0] {
-		if counts, ok := stats[g.Names[0]]; ok {
-			counts[0].add(g)
-		}
-	}
-	answers.SetHeaders(w.Header())
+	w.Header().Set("X-Data-Through", engine.Through(positions))
+	w.Header().Set("X-Data-Source", "rollups")
 	api.WriteJSON(w, http.StatusOK, struct {
 		Resolution resolution               `json:"resolution"`
 		Timestamp  string                   `json:"timestamp"`

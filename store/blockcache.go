@@ -30,8 +30,15 @@ type blockCache struct {
 }
 
 type blockKey struct {
-	res   Resolution
-	start schemas.Hour
+	res     Resolution
+	start   schemas.Hour
+	account string // the window has the rows of this account alone; "": of all
+}
+
+// alone is the key of the window with the rows of one account.
+func (k blockKey) alone(account string) blockKey {
+	k.account = account
+	return k
 }
 
 type cached struct {

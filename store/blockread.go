@@ -111,7 +111,7 @@ func (r *blockReader) plan() error {
 		var build int64
 		err = row.Scan(&s.res, &s.from, &build)
 		s.to = windowEnd(s.res, s.from)
-		builds[blockKey{s.res, s.from}] = build
+		builds[blockKey{res: s.res, start: s.from}] = build
 		return s, err
 	}, `SELECT resolution, window_start, build FROM built_windows WHERE state = 1 AND dirty = 0 AND window_start >= ? AND window_start < ?
 		ORDER BY window_start, resolution DESC`, r.q.Ranges[0].From, r.q.Ranges[len(r.q.Ranges)-1].To)
@@ -134,12 +134,12 @@ func (r *blockReader) plan() error {
 					if version > last {
 						version = 0
 					}
-					r.wanted = append(r.wanted, wantedWindow{blockKey: blockKey{Hourly, h}, of: i, seq: first + k, version: version})
+					r.wanted = append(r.wanted, wantedWindow{blockKey: blockKey{res: Hourly, start: h}, of: i, seq: first + k, version: version})
 				}
 				continue
 			}
 			for at := seg.from; at < seg.to; at = windowEnd(seg.res, at) {
-				key := blockKey{seg.res, at}
+				key := blockKey{res: seg.res, start: at}
 				r.wanted = append(r.wanted, wantedWindow{blockKey: key, of: i, version: builds[key]})
 			}
 		}
@@ -180,6 +180,11 @@ func (r *blockReader) read() error {
 			}
 			if w.got = r.cache.get(r.held.dictionary, w.blockKey, w.version, r.q.Columns); w.got != nil {
 				continue
+			}
+			if account := r.oneAccount(); account != "" {
+				if w.got = r.cache.get(r.held.dictionary, w.alone(account), w.version, r.q.Columns); w.got != nil {
+					continue
+				}
 			}
 		}
 		missing = append(missing, i)
@@ -266,10 +271,24 @@ func (r *blockReader) readWindows(missing []int) error {
 
 const maxHour = 1<<31 - 1
 
-// readAccounts reads the rows of few accounts; these blocks are not kept for
-// other questions.
+// oneAccount is the account where one is asked for, else "".
+func (r *blockReader) oneAccount() string {
+	if len(r.q.Accounts) == 1 {
+		return r.q.Accounts[0]
+	}
+	return ""
+}
+
+// readAccounts reads the rows of few accounts. Those of one account are kept for
+// its next question, those of several are not.
 func (r *blockReader) readAccounts(missing []int) error {
-	b := &builder{columns: r.q.Columns, families: map[string]*blockRows{}}
+	columns, account := r.q.Columns, r.oneAccount()
+	if account != "" {
+		for _, i := range missing {
+			columns |= r.cache.columnsOf(r.wanted[i].alone(account))
+		}
+	}
+	b := &builder{columns: columns, families: map[string]*blockRows{}}
 	args := make([]driver.NamedValue, 0, len(missing)+len(r.q.Accounts))
 	add := func(value any) {
 		args = append(args, driver.NamedValue{Ordinal: len(args) + 1, Value: value})
@@ -285,10 +304,13 @@ func (r *blockReader) readAccounts(missing []int) error {
 		for ; next < len(missing) && r.wanted[missing[next]].start < before; next++ {
 			w := &r.wanted[missing[next]]
 			w.got = b.finish(w.start, w.version)
+			if account != "" && w.version != 0 {
+				r.cache.put(r.held.dictionary, w.alone(account), w.got)
+			}
 		}
 		return nil
 	}
-	query := `SELECT window_start, series` + r.q.Columns.sql() + ` FROM ` + r.wanted[missing[0]].res.table() +
+	query := `SELECT window_start, series` + columns.sql() + ` FROM ` + r.wanted[missing[0]].res.table() +
 		` WHERE window_start IN (` + placeholders(len(missing)) + `) AND account IN (` + placeholders(len(r.q.Accounts)) + `)
 		ORDER BY window_start, account, series`
 	if err := r.rows(query, args, b, finish); err != nil {
