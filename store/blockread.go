@@ -205,9 +205,18 @@ func (r *blockReader) read() error {
 			return err
 		}
 		missing = missing[n:]
-		if len(missing) > 0 && time.Now().After(r.spent) {
-			return ErrViewSpent
+		if err := r.enough(n, n+len(missing)); err != nil {
+			return err
 		}
+	}
+	return nil
+}
+
+// enough ends the view where its time is spent, some windows were read and
+// others are left.
+func (r *blockReader) enough(read, of int) error {
+	if read > 0 && read < of && time.Now().After(r.spent) {
+		return ErrViewSpent
 	}
 	return nil
 }
@@ -259,7 +268,7 @@ func (r *blockReader) readWindows(missing []int) error {
 				r.cache.put(r.held.dictionary, w.blockKey, got)
 			}
 		}
-		return nil
+		return r.enough(next, len(missing))
 	}
 	query := `SELECT window_start, series` + columns.sql() + ` FROM ` + first.res.table() +
 		` WHERE window_start >= ? AND window_start <= ? ORDER BY window_start, account, series`
@@ -303,12 +312,15 @@ func (r *blockReader) readAccounts(missing []int) error {
 	finish := func(before schemas.Hour) error {
 		for ; next < len(missing) && r.wanted[missing[next]].start < before; next++ {
 			w := &r.wanted[missing[next]]
-			w.got = b.finish(w.start, w.version)
+			got := b.finish(w.start, w.version)
+			if err := r.hold(w, got); err != nil {
+				return err
+			}
 			if account != "" && w.version != 0 {
-				r.cache.put(r.held.dictionary, w.alone(account), w.got)
+				r.cache.put(r.held.dictionary, w.alone(account), got)
 			}
 		}
-		return nil
+		return r.enough(next, len(missing))
 	}
 	query := `SELECT window_start, series` + columns.sql() + ` FROM ` + r.wanted[missing[0]].res.table() +
 		` WHERE window_start IN (` + placeholders(len(missing)) + `) AND account IN (` + placeholders(len(r.q.Accounts)) + `)
