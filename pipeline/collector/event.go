@@ -74,10 +74,11 @@ func (c *Collector) check(d *decoder, raw []byte, caller api.Caller, received ti
 	if rejection == nil {
 		rejection = c.cfg.Rules.Validate(d.topic, &d.event, received.UnixMicro())
 	}
+	if rejection == nil && schemas.IsCorrection(d.event.Type) && !caller.IsAdmin() {
+		rejection = &schemas.Rejection{Reason: schemas.ReservedType, Field: "type",
+			Message: "only administrators send corrections; of application events PUT, PATCH and DELETE of /events/{id}/ are open to their account"}
+	}
 	if rejection != nil {
-		if rejection.Reason == schemas.UnsupportedType {
-			rejection.Message = "this version does not process events of this type"
-		}
 		e.rejected = rejection
 		return e
 	}
