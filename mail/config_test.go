@@ -1,6 +1,7 @@
 package mail
 
 import (
+	"os"
 	"reflect"
 	"strings"
 	"testing"
@@ -99,5 +100,16 @@ func TestParseConfigRefuses(t *testing.T) {
 	_, err := ParseConfig([]byte(one(`{"name": "a", "type": "smtp", "url": "smtp://user:hunter2@:x y:z"}`)))
 	if err == nil || strings.Contains(err.Error(), "hunter2") {
 		t.Errorf("got %v, want an error without the password", err)
+	}
+}
+
+// The sample that people copy.
+func TestContribSample(t *testing.T) {
+	text, err := os.ReadFile("../contrib/providers.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if c, err := ParseConfig(text); err != nil || len(c.Providers) != 3 || c.Providers[0].Name != "mailgun_email" {
+		t.Errorf("got %+v, %v", c.Providers, err)
 	}
 }

@@ -78,12 +78,12 @@ func Start(t testing.TB, p *Provider, behaviours ...Behaviour) *Provider {
 			t.Fatalf("behaviour %s is of the whole server, and cannot be one of several", b.Kind)
 		}
 	}
-	t.Cleanup(func() { close(p.stop) })
 	if p.Type == "smtp" {
 		p.startSMTP()
 	} else {
 		p.startHTTP()
 	}
+	t.Cleanup(func() { close(p.stop) }) // before the server is closed, which waits for its calls
 	return p
 }
 
