@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"time"
 
 	"tallybook/schemas"
 )
@@ -165,32 +166,60 @@ func errorAudit(actor, action string, e *ErrorRow, before ErrorStatus) Audit {
 	return Audit{Actor: actor, Action: action, Noun: "error", Subject: e.ID, Account: e.Account, Before: status{before}, After: status{e.Status}}
 }
 
+// ClaimHold is how long a claim keeps others from sending the same error: longer
+// than sending takes.
+const ClaimHold = 30 * time.Second
+
+// ErrClaimed: somebody is sending the error at this moment.
+var ErrClaimed = errors.New("somebody is sending it")
+
 // ClaimError takes an error that is to be sent again: open → resent, by
-// compare-and-swap, so that of two callers one gets it. first is false where it
-// had been claimed before and was never acknowledged: whoever sends it then may
-// send what is in the log already. ErrExists: it is resolved, or was sent.
+// compare-and-swap, so that of two callers one gets it and the other ErrClaimed.
+// first is false where it had been claimed before and was never acknowledged:
+// what is sent then may be in the log already. ErrExists: it is resolved, or
+// was sent.
 func (s *Store) ClaimError(ctx context.Context, actor, account, id string) (e ErrorRow, first bool, err error) {
 	err = s.transact(ctx, func(w *writeTx) (err error) {
-		first = false
 		if e, err = readError(ctx, w.conn, account, id); err != nil {
 			return err
 		}
-		switch {
-		case e.Status == ErrorResent && e.ResentAt == 0:
-			return nil
-		case e.Status != ErrorOpen:
-			return ErrExists
+		var claim sql.NullInt64
+		if err := w.conn.QueryRowContext(ctx, `SELECT resend_claim FROM errors WHERE id = ?`, id).Scan(&claim); err != nil {
+			return engineError(err)
 		}
-		first, e.Status, e.ResendAt = true, ErrorResent, s.now().UnixMicro()
-		if err := w.exec(ctx, `UPDATE errors SET status = ?, resend_at = ? WHERE id = ?`, int64(e.Status), e.ResendAt, id); err != nil {
+		now, before := s.now(), e.Status
+		switch {
+		case e.Status == ErrorOpen:
+			first, e.ResendAt = true, now.UnixMicro()
+		case e.Status == ErrorResolved || e.ResentAt != 0:
+			return ErrExists
+		case claim.Valid && now.Sub(time.UnixMicro(claim.Int64)) < ClaimHold:
+			return ErrClaimed
+		default:
+			first = false
+		}
+		e.Status = ErrorResent
+		err = w.exec(ctx, `UPDATE errors SET status = ?, resend_at = ?, resend_claim = ? WHERE id = ?`, int64(e.Status), e.ResendAt, now.UnixMicro(), id)
+		if err != nil {
 			return err
 		}
-		return s.audit(ctx, w, errorAudit(actor, "send again", &e, ErrorOpen))
+		return s.audit(ctx, w, errorAudit(actor, "send again", &e, before))
 	})
 	if err != nil {
 		return e, false, fmt.Errorf("claim error %s: %w", id, err)
 	}
 	return e, first, nil
+}
+
+// ReleaseError gives a claim back: sending failed, or may have.
+func (s *Store) ReleaseError(ctx context.Context, id string) error {
+	err := s.transact(ctx, func(w *writeTx) error {
+		return w.exec(ctx, `UPDATE errors SET resend_claim = NULL WHERE id = ?`, id)
+	})
+	if err != nil {
+		return fmt.Errorf("release error %s: %w", id, err)
+	}
+	return nil
 }
 
 // ErrorSent notes that a claimed error was acknowledged by Kafka.

@@ -32,8 +32,9 @@ type Resender struct {
 //
 // Where we die or Kafka does not answer between claim and acknowledgement, the
 // row is resent without a time of acknowledgement: the record may be in the log
-// or not. Resend may then be called again: a repeat of an event is a duplicate
-// within the dedupe window, and past half of that window it is refused.
+// or not. Resend may then be called again (after a crash when store.ClaimHold has
+// passed): a repeat of an event is a duplicate within the dedupe window, and past
+// half of that window it is refused.
 //
 // A record that is refused again makes an error row of its own.
 func (s *Resender) Resend(ctx context.Context, actor, account, id string) (store.ErrorRow, error) {
@@ -52,13 +53,18 @@ func (s *Resender) Resend(ctx context.Context, actor, account, id string) (store
 		return e, api.Unavailable(2*time.Second, "Kafka does not answer; nothing was changed: %v", err)
 	}
 	e, _, err = s.Store.ClaimError(ctx, actor, account, id)
-	if errors.Is(err, store.ErrExists) {
+	switch {
+	case errors.Is(err, store.ErrExists):
 		return e, settled(&e)
+	case errors.Is(err, store.ErrClaimed):
+		return e, &api.Failure{Status: http.StatusConflict, RetryAfter: store.ClaimHold, Detail: "somebody is sending it at this moment; look again in a while"}
 	}
 	if err != nil {
 		return e, err
 	}
 	if err := s.produce(ctx, &e); err != nil {
+		// Where this fails too, the claim ends by itself.
+		_ = s.Store.ReleaseError(context.WithoutCancel(ctx), id)
 		return e, api.Unavailable(2*time.Second, "the record may have been sent or not (%v); the error is marked resent, "+
 			"not acknowledged: send it again, a repeat of the same event is recognised", err)
 	}

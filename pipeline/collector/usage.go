@@ -107,7 +107,11 @@ func (c *Collector) usageBody(w http.ResponseWriter, r *http.Request) (body [][]
 	case len(body) > maxUsageBatch:
 		return nil, false, tooLargeBatch()
 	}
-	return body, len(text) > 0 && text[0] == '[', nil
+	isBatch = text[0] == '['
+	if !isBatch && len(text) > c.cfg.MaxEventBytes {
+		return nil, false, tooLarge("a usage", c.cfg.MaxEventBytes)
+	}
+	return body, isBatch, nil
 }
 
 func tooLargeBatch() *api.Failure {

@@ -54,14 +54,16 @@ CREATE INDEX subscriptions_customer ON subscriptions (customer, api, version);
 
 -- What a refused record needs to be sent again as it was. record_time is its
 -- Kafka timestamp in µs, whole says that nothing of it was left out. endpoint names where a refused request came in that
--- never was a record of its own. resend_at: when somebody claimed to send it
--- again; resent_at: when Kafka had acknowledged that.
+-- never was a record of its own. resend_at: when sending it again was begun;
+-- resend_claim: when somebody last set about it, who then has it for a while;
+-- resent_at: when Kafka had acknowledged it.
 ALTER TABLE errors ADD COLUMN record_key BLOB;
 ALTER TABLE errors ADD COLUMN headers TEXT; -- a JSON array of [name, base64 value]
 ALTER TABLE errors ADD COLUMN record_time INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE errors ADD COLUMN whole INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE errors ADD COLUMN endpoint TEXT NOT NULL DEFAULT '';
 ALTER TABLE errors ADD COLUMN resend_at INTEGER;
+ALTER TABLE errors ADD COLUMN resend_claim INTEGER;
 ALTER TABLE errors ADD COLUMN resent_at INTEGER;
 -- The lists go by time and id.
 DROP INDEX errors_time;

@@ -1,0 +1,63 @@
+package worker
+
+import (
+	"reflect"
+	"strings"
+	"testing"
+
+	"github.com/segmentio/kafka-go"
+
+	"tallybook/schemas"
+	"tallybook/store"
+)
+
+// An error row keeps the record as it was, so that it can be sent again: key,
+// headers (binary mode) and time; what is too large for that says so.
+func TestErrorRowsKeepTheRecord(t *testing.T) {
+	r := newRig(t)
+	binary := kafka.Message{Key: []byte("acct-0"), Value: []byte(`{"status":"high"}`), Headers: []kafka.Header{
+		{Key: "ce_specversion", Value: []byte("1.0")}, {Key: "ce_id", Value: []byte("b")}, {Key: "ce_source", Value: []byte("s")},
+		{Key: "ce_type", Value: []byte("api.request")}, {Key: "trace", Value: []byte{0xff, 0}}}}
+	many := message("acct-0", "{")
+	many.Headers = []kafka.Header{{Key: "big", Value: []byte(strings.Repeat("x", maxErrorHeaders))}}
+	r.produce(binary, message("acct-0", `{"x":"`+strings.Repeat("x", maxErrorInput)), many, message("", "{"))
+	r.bad += 4
+	r.start().drain()
+	r.check()
+	rows := r.errorRows()
+	want := []store.Header{{Name: "ce_specversion", Value: []byte("1.0")}, {Name: "ce_id", Value: []byte("b")}, {Name: "ce_source", Value: []byte("s")},
+		{Name: "ce_type", Value: []byte("api.request")}, {Name: "trace", Value: []byte{0xff, 0}}}
+	if got := rows[0]; !got.Whole || !reflect.DeepEqual(got.Headers, want) || string(got.Key) != "acct-0" || got.RecordTime == 0 || string(got.Input) != `{"status":"high"}` {
+		t.Errorf("binary mode: got %+v", got)
+	}
+	for offset, what := range map[int64]string{1: "a long value", 2: "long headers"} {
+		if rows[offset].Whole {
+			t.Errorf("%s: it is said to be whole", what)
+		}
+	}
+	if got := rows[3]; !got.Whole || len(got.Key) != 0 {
+		t.Errorf("without a key: got %+v", got)
+	}
+}
+
+// A request that an endpoint refused comes as a record with a header; what does
+// not look like ours is a record as any other.
+func TestRefusalsOfEndpoints(t *testing.T) {
+	r := newRig(t)
+	refused := func(header string) kafka.Message {
+		m := message("acct-0", event("acct-0", "good", "2026-01-01T00:00:00Z"))
+		m.Headers = []kafka.Header{{Key: schemas.RefusalHeader, Value: []byte(header)}}
+		return m
+	}
+	refusal := schemas.Refusal{Endpoint: "/events/", Reason: schemas.InvalidJSON, Field: "body", Message: "no JSON"}
+	r.produce(refused(string(refusal.Text())), refused(`{"endpoint":"/x","reason":"UPPER CASE"}`))
+	r.bad++
+	r.sent["acct-0"]++
+	r.start().drain()
+	r.check()
+	rows := r.errorRows()
+	if got := rows[0]; len(rows) != 1 || got.Endpoint != "/events/" || got.Reason != schemas.InvalidJSON || got.Field != "body" || got.Message != "no JSON" ||
+		got.Account != "acct-0" || got.Whole {
+		t.Errorf("got %+v", rows)
+	}
+}
