@@ -39,9 +39,10 @@ func normaliseMail(ev *Event) *Rejection {
 	if ev.BadField != "" {
 		return nil // checkData refuses it
 	}
-	ev.setText(Domain, MailDomain(ev.text(Domain)))
-	for _, f := range []Field{Direction, Transport, Severity} {
-		ev.setText(f, strings.ToLower(ev.text(f)))
+	for _, f := range [...]Field{Domain, Direction, Transport, Severity} {
+		if !plainLower(ev.Strings[f]) { // nearly all are
+			ev.setText(f, MailDomain(ev.text(f)))
+		}
 	}
 	switch string(ev.Type[len(EmailPrefix):]) {
 	case "accepted":
@@ -72,6 +73,16 @@ func normaliseMail(ev *Event) *Rejection {
 		}
 	}
 	return nil
+}
+
+// plainLower says that MailDomain changes nothing of text.
+func plainLower(text []byte) bool {
+	for _, c := range text {
+		if (c < 'a' || c > 'z') && !isDigit(c) && c != '.' && c != '-' && c != '_' {
+			return false
+		}
+	}
+	return len(text) == 0 || text[len(text)-1] != '.'
 }
 
 // MailDomain is a domain in the form that events and registry are compared in.
