@@ -8,7 +8,7 @@ import (
 )
 
 const (
-	sketchBatch = 1000
+	sketchBatch = 250 // rows, each of up to 24 hours
 	// maxSketchBatches bounds one run where checkpoints append as fast as rows
 	// are merged; the next run goes on.
 	maxSketchBatches = 10_000

@@ -106,7 +106,7 @@ func (s *Store) applyOne(ctx context.Context, w *writeTx, c *Checkpoint) (ids []
 	}{
 		{"series", func() (err error) { ids, err = s.insertSeries(ctx, w, c); return err }},
 		{"rollups", func() error { return addRollups(ctx, w, c) }},
-		{"sketches", func() error { return insertSketches(ctx, w, c, liveSketches) }},
+		{"sketches", func() error { return insertSketches(ctx, w, c) }},
 		{"meters", func() error { return insertLive(ctx, w, c.From.Partition, c.Ledger.First, c.Metering.Fresh) }},
 		{"files", func() error { return insertFiles(ctx, w, c) }},
 		{"errors", func() error { return insertErrors(ctx, w, c) }},

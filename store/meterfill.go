@@ -169,7 +169,7 @@ func (s *Store) FillMeter(ctx context.Context, f MeterFill) (filled bool, err er
 			if err := s.step("rollups", func() error { return addRollups(ctx, w, c) }); err != nil {
 				return err
 			}
-			return s.step("sketches", func() error { return insertSketches(ctx, w, c, f.Meter.Family.Name) })
+			return s.step("sketches", func() error { return insertSketches(ctx, w, c) })
 		})
 	})
 	if err != nil {

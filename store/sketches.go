@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"cmp"
 	"context"
+	"database/sql"
+	"database/sql/driver"
 	"encoding/binary"
 	"fmt"
 	"slices"
@@ -62,21 +64,52 @@ func readSketch(body []byte) (schemas.Sketch, error) {
 	return s, err
 }
 
-const liveSketches = "live" // the source of a checkpoint's
+// dayPacks is what a checkpoint appends for an account and date: for each hour,
+// its number in the day, the length of its pack and the pack.
+type dayPacks struct {
+	account string
+	day     schemas.Day
+	packs   []byte
+}
 
-// insertSketches appends the checkpoint's packs. A pack of a repeated key is a
-// bug of the caller and refused by the table.
-func insertSketches(ctx context.Context, w *writeTx, c *Checkpoint, source string) error {
-	slices.SortFunc(c.Sketches, func(a, b SketchPack) int {
+func newSketchStatement() *bulk {
+	return newBulk(3, `INSERT INTO sketch_deltas (account, day, packs) VALUES `, ``)
+}
+
+// insertSketches appends the checkpoint's packs.
+func insertSketches(ctx context.Context, w *writeTx, c *Checkpoint) error {
+	slices.SortStableFunc(c.Sketches, func(a, b SketchPack) int {
 		return cmp.Or(cmp.Compare(a.Account, b.Account), cmp.Compare(a.Hour, b.Hour))
 	})
+	var days []dayPacks
 	for i := range c.Sketches {
 		p := &c.Sketches[i]
-		err := w.exec(ctx, `INSERT INTO sketch_deltas (account, window_start, topic, partition, first_offset, source, pack) VALUES (?, ?, ?, ?, ?, ?, ?)`,
-			p.Account, int64(p.Hour), string(c.From.Topic), c.From.ID, c.From.Next, source, p.Pack)
-		if err != nil {
+		day := p.Hour.Day()
+		if n := len(days); n == 0 || days[n-1].account != p.Account || days[n-1].day != day {
+			days = append(days, dayPacks{account: p.Account, day: day})
+		}
+		d := &days[len(days)-1]
+		d.packs = append(d.packs, byte(p.Hour-day.Hour()))
+		d.packs = binary.AppendUvarint(d.packs, uint64(len(p.Pack)))
+		d.packs = append(d.packs, p.Pack...)
+	}
+	return w.bulk.sketches.write(ctx, w, len(days), func(i int, args []driver.NamedValue) {
+		args[0].Value, args[1].Value, args[2].Value = days[i].account, int64(days[i].day), days[i].packs
+	})
+}
+
+// eachHour calls fn with the packs of an account and date.
+func (d *dayPacks) eachHour(fn func(hour schemas.Hour, pack []byte) error) error {
+	for packs := d.packs; len(packs) > 0; {
+		n, size := binary.Uvarint(packs[1:])
+		if packs[0] > 23 || size <= 0 || n > uint64(len(packs)-1-size) {
+			return errPack
+		}
+		end := 1 + size + int(n)
+		if err := fn(d.day.Hour()+schemas.Hour(packs[0]), packs[1+size:end]); err != nil {
 			return err
 		}
+		packs = packs[end:]
 	}
 	return nil
 }
@@ -93,37 +126,79 @@ type SketchQuery struct {
 // relied on: of one hour and series there may be several, whose sum counts. The
 // series' Dims are shared by all of its sketches and must not be changed.
 func (v *View) Sketches(q SketchQuery, fn func(hour schemas.Hour, series *schemas.Series, s schemas.Sketch) error) error {
-	if q.Accounts == nil {
-		series, err := v.sketchSeries(&q, `family = ?`, q.Family.Name)
-		if err != nil {
-			return err
-		}
-		for _, table := range sketchTables {
-			if err := v.sketchRows(&q, series, fn, eachAccount(table)+`
-				SELECT t.window_start, t.pack FROM a CROSS JOIN `+table+` t
-				WHERE t.account = a.x AND t.window_start >= ? AND t.window_start < ?`, q.From, q.To); err != nil {
-				return err
-			}
-		}
+	if q.From >= q.To {
 		return nil
 	}
+	if q.Accounts == nil {
+		return v.sketches(&q, `family = ?`, []any{q.Family.Name}, func(table string) (string, []any) {
+			return eachAccount(table) + ` SELECT t.* FROM a CROSS JOIN ` + table + ` t WHERE t.account = a.x`, nil
+		}, fn)
+	}
 	for accounts := range slices.Chunk(q.Accounts, namesPerQuery) {
-		in := `account IN (` + placeholders(len(accounts)) + `)`
-		series, err := v.sketchSeries(&q, in+` AND family = ?`, append(anys(accounts), q.Family.Name)...)
+		in, args := `account IN (`+placeholders(len(accounts))+`)`, anys(accounts)
+		err := v.sketches(&q, in+` AND family = ?`, append(args[:len(args):len(args)], q.Family.Name), func(table string) (string, []any) {
+			return `SELECT * FROM ` + table + ` WHERE ` + in, args
+		}, fn)
 		if err != nil {
 			return err
-		}
-		for _, table := range sketchTables {
-			if err := v.sketchRows(&q, series, fn, `SELECT window_start, pack FROM `+table+`
-				WHERE `+in+` AND window_start >= ? AND window_start < ?`, append(anys(accounts), q.From, q.To)...); err != nil {
-				return err
-			}
 		}
 	}
 	return nil
 }
 
-var sketchTables = []string{"sketches", "sketch_deltas"}
+// sketches reads both tables; rows begins a query of one of them, to which a
+// range is added.
+func (v *View) sketches(q *SketchQuery, where string, args []any, rows func(table string) (string, []any),
+	fn func(schemas.Hour, *schemas.Series, schemas.Sketch) error) error {
+	series, err := v.sketchSeries(q, where, args...)
+	if err != nil {
+		return err
+	}
+	pack := func(hour schemas.Hour, pack []byte) error {
+		if hour < q.From || hour >= q.To {
+			return nil
+		}
+		return eachSketch(pack, func(id schemas.SeriesID, body []byte) error {
+			s := series[id]
+			if s == nil {
+				return nil
+			}
+			sketch, err := readSketch(body)
+			if err != nil {
+				return err
+			}
+			return fn(hour, s, sketch)
+		})
+	}
+	query, args := rows("sketches")
+	err = v.stream(func(rows *sql.Rows) error {
+		var account string
+		var hour schemas.Hour
+		var b sql.RawBytes
+		if err := rows.Scan(&account, &hour, &b); err != nil {
+			return err
+		}
+		return pack(hour, b)
+	}, query+` AND window_start >= ? AND window_start < ?`, append(slices.Clone(args), q.From, q.To)...)
+	if err != nil {
+		return fmt.Errorf("sketches: %w", err)
+	}
+	query, args = rows("sketch_deltas")
+	err = v.stream(func(rows *sql.Rows) error {
+		var id int64
+		var d dayPacks
+		var b sql.RawBytes
+		if err := rows.Scan(&id, &d.account, &d.day, &b); err != nil {
+			return err
+		}
+		d.packs = b
+		return d.eachHour(pack)
+	}, query+` AND day >= ? AND day <= ?`, append(slices.Clone(args), q.From.Day(), (q.To-1).Day())...)
+	if err != nil {
+		return fmt.Errorf("sketches that are not merged: %w", err)
+	}
+	return nil
+}
 
 // eachAccount is the start of a query: a (x) are the accounts of a table, one
 // seek each.
@@ -153,87 +228,66 @@ func (v *View) sketchSeries(q *SketchQuery, where string, args ...any) (map[sche
 	return wanted, err
 }
 
-func (v *View) sketchRows(q *SketchQuery, series map[schemas.SeriesID]*schemas.Series,
-	fn func(schemas.Hour, *schemas.Series, schemas.Sketch) error, query string, args ...any) error {
-	type packed struct {
-		hour schemas.Hour
-		pack []byte
-	}
-	rows, err := v.tx.QueryContext(v.ctx, query, args...)
-	if err != nil {
-		return engineError(err)
-	}
-	defer rows.Close()
-	for rows.Next() {
-		var p packed
-		if err := rows.Scan(&p.hour, &p.pack); err != nil {
-			return err
-		}
-		err := eachSketch(p.pack, func(id schemas.SeriesID, body []byte) error {
-			s := series[id]
-			if s == nil {
-				return nil
-			}
-			sketch, err := readSketch(body)
-			if err != nil {
-				return err
-			}
-			return fn(p.hour, s, sketch)
-		})
-		if err != nil {
-			return fmt.Errorf("sketches of %s: %w", p.hour.Time().Format("2006-01-02T15"), err)
-		}
-	}
-	return engineError(rows.Err())
-}
-
-// MergeSketches moves up to limit rows of deltas into the one row of their
-// account and hour, in one transaction. Merging is adding, so that it matters
-// neither which rows one call takes nor what is appended meanwhile. It returns
-// how many it took.
+// MergeSketches moves up to limit rows that checkpoints appended into the rows of
+// their hours, in one transaction. Merging is adding, so that it matters neither
+// which rows one call takes nor what is appended meanwhile. It returns how many
+// it took.
 func (s *Store) MergeSketches(ctx context.Context, limit int) (taken int, err error) {
-	type delta struct {
-		account         string
-		hour            schemas.Hour
-		topic, source   string
-		partition, from int64
-		pack            []byte
-	}
 	err = s.transact(ctx, func(w *writeTx) error {
-		rows, err := w.conn.QueryContext(ctx, `SELECT account, window_start, topic, partition, first_offset, source, pack
-			FROM sketch_deltas ORDER BY account, window_start LIMIT ?`, limit)
-		deltas, err := scanAll(rows, err, func(row scanner) (d delta, err error) {
-			return d, row.Scan(&d.account, &d.hour, &d.topic, &d.partition, &d.from, &d.source, &d.pack)
+		var ids []int64
+		rows, err := w.conn.QueryContext(ctx, `SELECT id, account, day, packs FROM sketch_deltas ORDER BY account, day LIMIT ?`, limit)
+		deltas, err := scanAll(rows, err, func(row scanner) (d dayPacks, err error) {
+			var id int64
+			err = row.Scan(&id, &d.account, &d.day, &d.packs)
+			ids = append(ids, id)
+			return d, err
 		})
 		if err != nil {
 			return err
 		}
 		taken = len(deltas)
-		for len(deltas) > 0 {
-			n := 1
-			for n < len(deltas) && deltas[n].account == deltas[0].account && deltas[n].hour == deltas[0].hour {
-				n++
-			}
-			packs := make([][]byte, n)
-			for i, d := range deltas[:n] {
-				packs[i] = d.pack
-				err := w.exec(ctx, `DELETE FROM sketch_deltas WHERE account = ? AND window_start = ? AND topic = ? AND partition = ? AND first_offset = ? AND source = ?`,
-					d.account, int64(d.hour), d.topic, d.partition, d.from, d.source)
-				if err != nil {
-					return err
-				}
-			}
-			if err := mergeInto(ctx, w, deltas[0].account, deltas[0].hour, packs); err != nil {
+		for _, id := range ids {
+			if err := w.exec(ctx, `DELETE FROM sketch_deltas WHERE id = ?`, id); err != nil {
 				return err
 			}
-			deltas = deltas[n:]
 		}
-		return nil
+		return mergeDeltas(ctx, w, deltas)
 	})
 	if err != nil {
 		return 0, fmt.Errorf("merge sketches: %w", err)
 	}
 	return taken, nil
+}
+
+// mergeDeltas adds rows, which are sorted by account and date, to their hours.
+func mergeDeltas(ctx context.Context, w *writeTx, deltas []dayPacks) error {
+	for len(deltas) > 0 {
+		n := 1
+		for n < len(deltas) && deltas[n].account == deltas[0].account && deltas[n].day == deltas[0].day {
+			n++
+		}
+		var hours [24][][]byte
+		first := deltas[0].day.Hour()
+		for i := range n {
+			err := deltas[i].eachHour(func(hour schemas.Hour, pack []byte) error {
+				hours[hour-first] = append(hours[hour-first], pack)
+				return nil
+			})
+			if err != nil {
+				return fmt.Errorf("account %s, %s: %w", deltas[i].account, deltas[i].day, err)
+			}
+		}
+		for h, packs := range hours {
+			if len(packs) == 0 {
+				continue
+			}
+			if err := mergeInto(ctx, w, deltas[0].account, first+schemas.Hour(h), packs); err != nil {
+				return err
+			}
+		}
+		deltas = deltas[n:]
+	}
+	return nil
 }
 
 // mergeInto adds packs to the row of an account and hour.

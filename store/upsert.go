@@ -19,6 +19,7 @@ type bulkStatements struct {
 	corrections, corrected, stale *bulk
 	hours                         *bulk
 	appEvents                     *bulk
+	sketches                      *bulk
 }
 
 func newBulkStatements() *bulkStatements {
@@ -28,6 +29,7 @@ func newBulkStatements() *bulkStatements {
 		hours:  newHoursStatement(),
 
 		appEvents: newAppStatement(),
+		sketches:  newSketchStatement(),
 	}
 	b.corrections, b.corrected = newCorrectionStatements()
 	return b
@@ -35,7 +37,7 @@ func newBulkStatements() *bulkStatements {
 
 // close is for the connection that the statements were prepared on.
 func (b *bulkStatements) close() error {
-	errs := []error{b.series.close(), b.corrections.close(), b.corrected.close(), b.stale.close(), b.hours.close(), b.appEvents.close()}
+	errs := []error{b.series.close(), b.corrections.close(), b.corrected.close(), b.stale.close(), b.hours.close(), b.appEvents.close(), b.sketches.close()}
 	for _, r := range b.rollups {
 		if r != nil {
 			errs = append(errs, r.close())

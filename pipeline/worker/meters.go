@@ -208,25 +208,26 @@ func (f *meterFolds) appendTo(cp *store.Checkpoint, packer *sketchPacker, string
 			cp.Deltas = append(cp.Deltas, store.Delta{Hour: k.hour, Series: int(series[i]),
 				Measures: m.cells.sums[i], Stale: m.cells.stale[*k]})
 		}
-		packer.add(cp, m.cells, series, &m.values)
+		packer.add(m.cells, series, &m.values)
 	}
 }
 
 // appendSeries adds the series of a table of cells, each once, and returns the
 // series of each cell.
 func appendSeries(cp *store.Checkpoint, c *cells, dimsOf func(k *cellKey, dims []string) []string, strings []string) []int32 {
-	known := make(map[schemas.SeriesID]int32, len(c.keys))
+	known := map[cellKey]int32{} // without the hour
 	series := make([]int32, len(c.keys))
 	for i := range c.keys {
-		k := &c.keys[i]
-		dims := dimsOf(k, make([]string, 0, len(c.family.Dims)))
-		account := strings[k.account]
-		id := schemas.MakeSeriesID(c.family.Name, account, dims)
-		at, ok := known[id]
+		k := c.keys[i]
+		k.hour = 0
+		at, ok := known[k]
 		if !ok {
+			dims := dimsOf(&k, make([]string, 0, len(c.family.Dims)))
+			account := strings[k.account]
 			at = int32(len(cp.Series))
-			known[id] = at
-			cp.Series = append(cp.Series, schemas.Series{ID: id, Account: account, Family: c.family.Name, Dims: dims})
+			known[k] = at
+			cp.Series = append(cp.Series, schemas.Series{ID: schemas.MakeSeriesID(c.family.Name, account, dims),
+				Account: account, Family: c.family.Name, Dims: dims})
 		}
 		series[i] = at
 	}

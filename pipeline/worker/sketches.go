@@ -71,43 +71,67 @@ type sketchPacker struct {
 }
 
 type sketchItem struct {
-	account string
-	hour    schemas.Hour
-	id      schemas.SeriesID
-	sketch  schemas.Sketch
+	series int32 // of the checkpoint
+	hour   schemas.Hour
+	sketch schemas.Sketch
 }
 
 // add takes the sketches of a table's cells, of which series[i] is that of cell i.
-func (p *sketchPacker) add(cp *store.Checkpoint, c *cells, series []int32, values *sketchLog) {
+func (p *sketchPacker) add(c *cells, series []int32, values *sketchLog) {
 	if len(values.entries) == 0 {
 		return
 	}
 	low, starts := values.byCell(len(c.keys))
 	counts := make([]schemas.SketchCount, 0, len(values.entries)) // of all sketches
+	p.items = slices.Grow(p.items, len(c.keys))
 	for i := range c.keys {
 		first := len(counts)
 		sketch := sketchOfEntries(counts[first:first:cap(counts)], low[starts[i]:starts[i+1]])
 		counts = counts[:first+len(sketch)]
 		if len(sketch) > 0 {
-			s := &cp.Series[series[i]]
-			p.items = append(p.items, sketchItem{s.Account, c.keys[i].hour, s.ID, sketch})
+			p.items = append(p.items, sketchItem{series[i], c.keys[i].hour, sketch})
 		}
 	}
 }
 
-// appendTo writes the packs.
+// appendTo writes the packs. The series are ranked first, so that the items
+// compare as integers.
 func (p *sketchPacker) appendTo(cp *store.Checkpoint) {
-	slices.SortFunc(p.items, func(a, b sketchItem) int {
-		return cmp.Or(cmp.Compare(a.account, b.account), cmp.Compare(a.hour, b.hour), bytes.Compare(a.id[:], b.id[:]))
+	if len(p.items) == 0 {
+		return
+	}
+	accounts, ranks := make([]int32, len(cp.Series)), make([]int32, len(cp.Series))
+	var order []int32 // series that have a sketch
+	for i := range p.items {
+		if at := p.items[i].series; ranks[at] == 0 {
+			ranks[at] = 1
+			order = append(order, at)
+		}
+	}
+	slices.SortFunc(order, func(a, b int32) int {
+		x, y := &cp.Series[a], &cp.Series[b]
+		return cmp.Or(cmp.Compare(x.Account, y.Account), bytes.Compare(x.ID[:], y.ID[:]))
 	})
+	account := int32(0)
+	for r, i := range order {
+		if r > 0 && cp.Series[order[r-1]].Account != cp.Series[i].Account {
+			account++
+		}
+		accounts[i], ranks[i] = account, int32(r)
+	}
+	slices.SortFunc(p.items, func(a, b sketchItem) int {
+		return cmp.Or(cmp.Compare(accounts[a.series], accounts[b.series]), cmp.Compare(a.hour, b.hour),
+			cmp.Compare(ranks[a.series], ranks[b.series]))
+	})
+	var last *sketchItem
 	for i := range p.items {
 		item := &p.items[i]
-		n := len(cp.Sketches)
-		if n == 0 || cp.Sketches[n-1].Account != item.account || cp.Sketches[n-1].Hour != item.hour {
-			cp.Sketches = append(cp.Sketches, store.SketchPack{Account: item.account, Hour: item.hour})
-			n++
+		if last == nil || accounts[last.series] != accounts[item.series] || last.hour != item.hour {
+			cp.Sketches = append(cp.Sketches, store.SketchPack{Account: cp.Series[item.series].Account, Hour: item.hour})
 		}
-		cp.Sketches[n-1].Pack = store.AppendSketch(cp.Sketches[n-1].Pack, item.id, item.sketch)
+		pack := &cp.Sketches[len(cp.Sketches)-1]
+		pack.Pack = store.AppendSketch(pack.Pack, cp.Series[item.series].ID, item.sketch)
+		last = item
 	}
 }
 
@@ -155,5 +179,5 @@ func (l *latencies) appendTo(cp *store.Checkpoint, packer *sketchPacker, strings
 		}
 		return dims
 	}, strings)
-	packer.add(cp, l.cells, series, &l.values)
+	packer.add(l.cells, series, &l.values)
 }

@@ -47,21 +47,19 @@ CREATE TABLE meter_backfill (
     PRIMARY KEY (slug, version, topic, partition, day)
 ) STRICT, WITHOUT ROWID;
 
--- Sketches of an account's series in an hour. A checkpoint appends one row for
--- each account and hour that it touches; a job moves them into the account's one
--- row of the hour. The account leads the key: rows are few, and questions about
--- one account over months read one range.
+-- Sketches of accounts' series. A checkpoint appends a row for each account and
+-- date that it touches: the packs of the date's hours. Rows go to the table's
+-- end, and the index is small, so that history costs no more than live traffic.
 CREATE TABLE sketch_deltas (
-    account      TEXT    NOT NULL,
-    window_start INTEGER NOT NULL,
-    topic        TEXT    NOT NULL,
-    partition    INTEGER NOT NULL,
-    first_offset INTEGER NOT NULL,
-    source       TEXT    NOT NULL, -- live, or the family that was filled
-    pack         BLOB    NOT NULL,
-    PRIMARY KEY (account, window_start, topic, partition, first_offset, source)
-) STRICT, WITHOUT ROWID;
+    id      INTEGER NOT NULL PRIMARY KEY,
+    account TEXT    NOT NULL,
+    day     INTEGER NOT NULL,
+    packs   BLOB    NOT NULL
+) STRICT;
+CREATE INDEX sketch_deltas_account ON sketch_deltas (account, day);
 
+-- What a job has merged of them: a row for each account and hour. The account
+-- leads the key: questions about one account over months read one range.
 CREATE TABLE sketches (
     account      TEXT    NOT NULL,
     window_start INTEGER NOT NULL,
