@@ -143,7 +143,7 @@ func (c *Collector) laneOf(e *event) *lane {
 
 // Endpoints are all that write events. They have their own deadlines.
 func (c *Collector) Endpoints() []api.Endpoint {
-	return slices.Concat(c.usageEndpoints(), c.appEndpoints(), c.correctionEndpoints(), c.webhookEndpoints(), []api.Endpoint{
+	return slices.Concat(c.usageEndpoints(), c.appEndpoints(), c.correctionEndpoints(), c.webhookEndpoints(), c.dataframeEndpoints(), []api.Endpoint{
 		{Method: "POST", Path: "/v1/events", Access: api.Ingest, Form: api.PlainForm, Timeout: -1, Handle: c.results},
 		{Method: "POST", Path: "/api/v1/events", Access: api.Ingest, Form: api.ProblemForm, Timeout: -1, Handle: c.allOrNothing},
 	})
