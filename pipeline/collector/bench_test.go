@@ -35,8 +35,9 @@ func batchOf(from, n int) []byte {
 	return b.Bytes()
 }
 
-// drive posts bodies on connections of its own and reports the latencies.
-func drive(b *testing.B, url string, connections, eventsEach int, body func(i int) []byte) {
+// drive posts bodies on connections of its own, with a key where one is given,
+// and reports the latencies.
+func drive(b *testing.B, url string, connections, eventsEach int, body func(i int) []byte, key ...string) {
 	client := &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: connections, DisableCompression: true}}
 	defer client.CloseIdleConnections()
 	bodies := make([][]byte, 256)
@@ -55,7 +56,13 @@ func drive(b *testing.B, url string, connections, eventsEach int, body func(i in
 					return
 				}
 				start := time.Now()
-				answer, err := client.Post(url, "application/json", bytes.NewReader(bodies[i%len(bodies)]))
+				request, err := http.NewRequest(http.MethodPost, url, bytes.NewReader(bodies[i%len(bodies)]))
+				if err != nil {
+					b.Error(err)
+					return
+				}
+				request.Header["Content-Type"], request.Header["Apikey"] = []string{"application/json"}, key
+				answer, err := client.Do(request)
 				if err != nil {
 					b.Error(err)
 					return
@@ -96,6 +103,18 @@ func BenchmarkBatchesOf500(b *testing.B) {
 func BenchmarkSingleEvents64Connections(b *testing.B) {
 	s := newSetup(b, Config{})
 	drive(b, s.url+"/v1/events", 64, 1, func(i int) []byte { return []byte(sample(i)) })
+}
+
+// Usages go through the catalog, and through the rules of their events.
+func BenchmarkUsage64Connections(b *testing.B) {
+	s, _, _ := newShop(b, Config{})
+	drive(b, s.url+"/v1/usage", 64, 1, func(int) []byte { return usageBody("") }, testKey)
+}
+
+func BenchmarkUsageBatchesOf500(b *testing.B) {
+	s, _, _ := newShop(b, Config{})
+	body := append(append([]byte("["), bytes.Repeat(append(usageBody(""), ','), 499)...), append(usageBody(""), ']')...)
+	drive(b, s.url+"/v1/usage", 8, 500, func(int) []byte { return body }, testKey)
 }
 
 func BenchmarkCheck(b *testing.B) {

@@ -215,7 +215,7 @@ func (t *usageTaker) stampOf(u *usage) usageStamp {
 
 // event is checked as the worker will do it, so that what is accepted here is
 // not refused there.
-func (t *usageTaker) event(id, kind string, at time.Time, data []byte) (event, *api.Field) {
+func (t *usageTaker) event(id, kind string, at time.Time, data any) (event, *api.Field) {
 	value := cloudEvent(id, kind, t.caller.Account, at, data)
 	c := t.collector
 	d := c.decoders.Get().(*decoder)

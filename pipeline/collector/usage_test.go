@@ -20,7 +20,7 @@ const testKey = "key-of-the-customer"
 
 // newShop is a collector with a catalog: shop v1 with two routes, a customer
 // that is subscribed to it, and one that is subscribed to nothing.
-func newShop(t *testing.T, cfg Config) (*setup, *store.Store, store.Customer) {
+func newShop(t testing.TB, cfg Config) (*setup, *store.Store, store.Customer) {
 	t.Helper()
 	st, err := store.Open(t.Context(), filepath.Join(t.TempDir(), "store.db"), store.Options{Log: quiet})
 	if err != nil {

@@ -8,8 +8,8 @@ import (
 )
 
 // requestData is the data of the api.request.
-func (u *usage) requestData(s usageStamp) []byte {
-	return marshal(struct {
+func (u *usage) requestData(s usageStamp) any {
+	return &struct {
 		API          string          `json:"api,omitempty"`
 		Version      string          `json:"version"`
 		Endpoint     string          `json:"endpoint"`
@@ -23,12 +23,12 @@ func (u *usage) requestData(s usageStamp) []byte {
 		Customer     string          `json:"customer,omitempty"`
 		Subscription string          `json:"subscription,omitempty"`
 		Dimensions   json.RawMessage `json:"dimensions,omitempty"`
-	}{s.api, u.version, u.endpoint, u.method, u.status, u.tookMS, u.bytes, u.quantity, u.clientIP, s.keyID, s.customer, s.subscription, u.dimensions})
+	}{s.api, u.version, u.endpoint, u.method, u.status, u.tookMS, u.bytes, u.quantity, u.clientIP, s.keyID, s.customer, s.subscription, u.dimensions}
 }
 
 // errorData is the data of the api.error.
-func (u *usage) errorData(s usageStamp) []byte {
-	return marshal(struct {
+func (u *usage) errorData(s usageStamp) any {
+	return &struct {
 		API              string      `json:"api,omitempty"`
 		Version          string      `json:"version"`
 		Endpoint         string      `json:"endpoint"`
@@ -41,24 +41,20 @@ func (u *usage) errorData(s usageStamp) []byte {
 		KeyID            string      `json:"key_id,omitempty"`
 		Customer         string      `json:"customer,omitempty"`
 		Subscription     string      `json:"subscription,omitempty"`
-	}{s.api, u.version, u.endpoint, u.method, u.status, u.tookMS, u.errorCode, u.errorText, u.clientIP, s.keyID, s.customer, s.subscription})
+	}{s.api, u.version, u.endpoint, u.method, u.status, u.tookMS, u.errorCode, u.errorText, u.clientIP, s.keyID, s.customer, s.subscription}
 }
 
 // cloudEvent is an event of an account in CloudEvents' JSON.
-func cloudEvent(id, kind, account string, at time.Time, data []byte) []byte {
-	return marshal(struct {
-		SpecVersion string          `json:"specversion"`
-		ID          string          `json:"id"`
-		Source      string          `json:"source"`
-		Type        string          `json:"type"`
-		Subject     string          `json:"subject"`
-		Time        time.Time       `json:"time"`
-		Data        json.RawMessage `json:"data"`
+func cloudEvent(id, kind, account string, at time.Time, data any) []byte {
+	b, err := json.Marshal(struct {
+		SpecVersion string    `json:"specversion"`
+		ID          string    `json:"id"`
+		Source      string    `json:"source"`
+		Type        string    `json:"type"`
+		Subject     string    `json:"subject"`
+		Time        time.Time `json:"time"`
+		Data        any       `json:"data"`
 	}{"1.0", id, usageSource, kind, account, at.UTC(), data})
-}
-
-func marshal(v any) []byte {
-	b, err := json.Marshal(v)
 	if err != nil {
 		panic(err) // strings and checked numbers always marshal
 	}
