@@ -136,12 +136,16 @@ func TestTwoWriters(t *testing.T) {
 
 // An event that was accepted and is not processed yet cannot be changed yet.
 func TestChangeBeforeItIsProcessed(t *testing.T) {
-	s := start(t, "run", t.TempDir(), "--checkpoint-interval", "3s", "--partitions", "1")
+	s := start(t, "run", t.TempDir(), "--checkpoint-interval", "1s", "--partitions", "1")
 	acme := s.client(t, "--role", "account", "--account", "acme")
 	session := acme.newSession()
-	acme.create(s, appBody(session, "c", "n", `{"a":1}`, when)) // the first batch closes at once
-	id := acme.want(202, acme.do("POST", "/events/", appBody(session, "c", "n", `{"a":1}`, when))).text("id")
-	early := acme.want(409, acme.do("PATCH", "/events/"+id+"/", `{"name":"m"}`))
+	var id string
+	var early reply
+	s.until(t, "a change comes too early", func() bool {
+		id = acme.want(202, acme.do("POST", "/events/", appBody(session, "c", "n", `{"a":1}`, when))).text("id")
+		early = acme.do("PATCH", "/events/"+id+"/", `{"name":"m"}`)
+		return early.status == http.StatusConflict
+	})
 	if early.header.Get("Retry-After") == "" {
 		t.Errorf("got no Retry-After")
 	}

@@ -116,6 +116,62 @@ func TestAppEventWithoutBroker(t *testing.T) {
 	}
 }
 
+// An id that the store does not have may still come while a worker is behind the
+// log, and never will once the log clock has left it behind.
+func TestChangeOfWhatIsNotThere(t *testing.T) {
+	now := time.Now()
+	s := appSetup(t, now)
+	st := s.collector.cfg.Store
+	body := `{"session":{"id":"S"},"category":"c","name":"n","data":{"a":1},"timestamp":"2026-01-02 03:04:05"}`
+	got := s.post(t, "/events/", []byte(body), "X-Account-ID", "acme")
+	var posted struct{ ID string }
+	if err := json.Unmarshal([]byte(got.body), &posted); err != nil {
+		t.Fatal(err)
+	}
+	change := func(id string, want int) {
+		t.Helper()
+		for _, account := range []string{"acme", ""} {
+			r, err := http.NewRequest("DELETE", s.url+"/events/"+id+"/", nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			r.Header.Set("X-Account-ID", account)
+			response, err := http.DefaultClient.Do(r)
+			if err != nil {
+				t.Fatal(err)
+			}
+			response.Body.Close()
+			if response.StatusCode != want || want == http.StatusConflict && response.Header.Get("Retry-After") == "" {
+				t.Errorf("%s of %q: got %s, want %d", id, account, response.Status, want)
+			}
+		}
+	}
+	change(posted.ID, http.StatusConflict)
+	change(randomUUID(), http.StatusNotFound)
+	change(timedUUID(now), http.StatusConflict)
+	// The workers get to where the log ended; the event was not created.
+	for _, l := range s.collector.lanes[schemas.Usage] {
+		_, end, err := s.kafka.Offsets(t.Context(), l.tp)
+		if err != nil {
+			t.Fatal(err)
+		}
+		from, err := st.TakeOver(t.Context(), l.tp, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if end == 0 {
+			continue
+		}
+		to := from
+		to.Next, to.Clock, to.LastOffset = end, now.UnixMicro(), end-1
+		c := &store.Checkpoint{From: from, To: to, ClosedAt: now, Ledger: store.Ledger{Next: end, Records: end, Duplicate: end}}
+		if results, err := st.Checkpoint(t.Context(), []*store.Checkpoint{c}); err != nil || results[0].Outcome != store.Applied {
+			t.Fatalf("%v, %v", results, err)
+		}
+	}
+	change(posted.ID, http.StatusNotFound)
+}
+
 func TestUUIDs(t *testing.T) {
 	at := time.Date(2026, 1, 2, 3, 4, 5, 678_000_000, time.UTC)
 	seen := map[string]bool{}
