@@ -46,7 +46,7 @@ func (u *usage) errorData(s usageStamp) any {
 
 // cloudEvent is an event of an account in CloudEvents' JSON.
 func cloudEvent(id, kind, account string, at time.Time, data any) []byte {
-	b, err := json.Marshal(struct {
+	return marshal(struct {
 		SpecVersion string    `json:"specversion"`
 		ID          string    `json:"id"`
 		Source      string    `json:"source"`
@@ -55,6 +55,10 @@ func cloudEvent(id, kind, account string, at time.Time, data any) []byte {
 		Time        time.Time `json:"time"`
 		Data        any       `json:"data"`
 	}{"1.0", id, usageSource, kind, account, at.UTC(), data})
+}
+
+func marshal(v any) []byte {
+	b, err := json.Marshal(v)
 	if err != nil {
 		panic(err) // strings and checked numbers always marshal
 	}
