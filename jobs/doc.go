@@ -2,6 +2,8 @@
 // by hand as well.
 //
 //	rollups  builds day and month rows of windows that have closed
+//	sketches merges the sketches that checkpoints appended, by account and hour
+//	backfill folds into declared meters what the archive has from before they were live
 //	verify   rollups = fold of the archive, number by number
 //	extremes least and greatest values of hours that a correction took one from
 //	balance  the ledger joins without hole or overlap, and agrees with archive and errors
@@ -17,7 +19,9 @@
 // is the oracle of the workers' fold and shares no code with it; it recomputes
 // from archive rows in plain maps, a day at a time, and compares exactly.
 // Memory is bounded by the rollup rows of one day (about 300 bytes each) and
-// the row addresses of one day (1 bit per offset of the range it touches).
+// the row addresses of one day (1 bit per offset of the range it touches). Of
+// declared meters it compares those that are complete; of sketches it compares
+// checksums over their buckets, 16 bytes each.
 //
 // Neither follows retired files of a compaction: that comes with it.
 package jobs

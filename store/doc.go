@@ -16,6 +16,11 @@
 //	built_windows  which days and months are built, and which of them late hours made dirty
 //	topic_days     the days that files or rollups of a topic were written for
 //	archive_files  the files of the archive; live while retired_at is null
+//	meters         declared meters, each version; meter_generation counts changes of the list
+//	meter_live     the first offset of a partition that was folded live with a meter
+//	meter_backfill the dates of a partition that were filled below it
+//	sketch_deltas  what checkpoints append: an account's sketches of the hours of a date
+//	sketches       merged from them: an account's of an hour
 //	errors         records that could not be processed
 //	imports        imported files by content hash
 //	sessions       what application events belong to
@@ -29,6 +34,11 @@
 // touches neighbouring pages, and a checkpoint costs the same however long the
 // history is. A question about one account goes from window to window.
 //
+// A pack of sketches is, for each series sorted by id: the id (16 bytes), the
+// length of the sketch as a varint, the sketch (schemas.Sketch.Append). A row of
+// sketch_deltas has for each hour its number in the day (a byte), the length of
+// its pack as a varint, the pack.
+//
 // # Promises
 //
 // A checkpoint is applied whole or not at all, and at most once: its first
@@ -41,6 +51,10 @@
 // all of the batch may be there or nothing; the same batch sent again finds out,
 // and is answered Applied in either case. Any other error: nothing is there. A
 // crash at any moment leaves the state of the last commit.
+//
+// A checkpoint that was folded without a declared meter that is live of its
+// partition is fenced, and FillMeter writes a unit once, so that a meter which
+// is complete has counted every event once.
 //
 // A View is one state: positions, rollups and files read through it agree with
 // each other. Built days and months are used only while they agree with their

@@ -15,6 +15,11 @@
 // leaves either nothing or a committed checkpoint; what it decided about a
 // record is visible only with the checkpoint, so deciding afresh does no harm.
 //
+// A batch is folded with the declared meters of the list that it began with;
+// the checkpoint says from which offset on a meter is live. The list is read at
+// a take-over and looked at every second. An event of a type without declared
+// meters pays a look at the list's length, or one look-up by its type.
+//
 // The package does not retry what the store refuses for its data: the batch is
 // read again in halves until the one record is found, which becomes an error
 // row.
