@@ -73,6 +73,25 @@
 // category, name and data: what else a record from Kafka had besides them is not
 // kept by a change made here.
 //
+// # Webhooks
+//
+//	POST /webhooks/mailgun/{account}    200, or 406: what is answered so is not sent again
+//	POST /webhooks/mandrill/{account}   200, or 401; HEAD is 200
+//
+// The signature is the credential, also with --no-auth; the key is the account's
+// own (store.PutWebhookKey) or the installation's. A payload becomes a record of
+// type mailgun.webhook or mandrill.webhook, one for each event, and the worker
+// makes the e-mail event of it (package schemas): so does what a bridge of the
+// customer's sends to Kafka. A repeat has the same identity and counts nothing.
+// Mailgun's token is remembered when its event is durable. What is signed and
+// cannot be counted becomes an internal error.
+//
+// # Data frames
+//
+// POST /v2/dataframes: every point is a rated.usage event, and nothing of a bad
+// request is stored. Without an Idempotency-Key a repeat counts again, also after
+// a 503.
+//
 // # Batching
 //
 // Each partition has a lane with one produce on its way. What arrives meanwhile,
