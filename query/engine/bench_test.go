@@ -102,3 +102,33 @@ func (r *rig) deltas(h schemas.Hour, series []schemas.Series) {
 		r.t.Fatal(results, err)
 	}
 }
+
+// One column summed from the archive, and what grouping by names costs.
+func BenchmarkScan(b *testing.B) {
+	r := newRig(b)
+	const files, rows = 8, 131_072
+	day := at("2026-03-01T00:00:00Z")
+	for n := range files {
+		events := make([]event, rows)
+		for i := range events {
+			events[i] = event{kind: "api.request", account: fmt.Sprintf("account-%03d", i*500/rows), time: day + int64(i)*24*hour/rows, quantity: "1", status: 200,
+				fields: map[string]string{"endpoint": []string{"/a", "/b", "/c"}[i%3], "client_ip": fmt.Sprintf("10.0.0.%d", i%200)}}
+		}
+		r.write(schemas.Partition{Topic: schemas.Usage, ID: int32(n)}, events...)
+	}
+	r.events = nil
+	for name, q := range map[string]*Question{
+		"one column":   {Filters: map[string][]string{"source": {"test"}}},
+		"by client_ip": {GroupBy: []string{"client_ip"}},
+		"by minute":    {Window: Window{Size: Minute}},
+		"one account":  {GroupBy: []string{"client_ip"}, Accounts: []string{"account-077"}},
+	} {
+		q.Family, q.Need, q.From, q.To = schemas.FamilyRequest, Quantity, day, day+24*hour
+		b.Run(name, func(b *testing.B) {
+			for b.Loop() {
+				r.ask(q)
+			}
+			b.ReportMetric(files*rows*float64(b.N)/b.Elapsed().Seconds(), "rows/s")
+		})
+	}
+}

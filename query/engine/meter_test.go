@@ -170,7 +170,9 @@ func TestMeterAggregations(t *testing.T) {
 		one("2026-03-01T10:00:00Z", "c1", 5, 1),
 		one("2026-03-01T11:00:00Z", "c2", 7, 1),
 		one("2026-03-01T12:00:00Z", "c1", 9, 1),
-		one("2026-03-01T13:00:00Z", "c3", 0, 1), // no latency
+		one("2026-03-01T12:00:00Z", "c1", 9, 1),
+		one("2026-03-01T12:00:00Z", "c1", 9, -1), // of two that are alike, one is taken away
+		one("2026-03-01T13:00:00Z", "c3", 0, 1),  // no latency
 		one("2026-03-01T14:00:00Z", "c4", 100, 1),
 		one("2026-03-01T14:00:00Z", "c4", 100, -1)) // taken away
 	q := func(m *schemas.Meter, need Need, distinct string) *Question {

@@ -21,7 +21,9 @@ func (f *fileFold) row(r *archive.Rows, i int, names int32) error {
 	}
 	s := &f.table.cells[n].sums
 	if sign < 0 && !f.again {
-		f.take(n, r.Time[i], &m)
+		if err := f.take(n, r.Time[i], &m); err != nil {
+			return err
+		}
 	}
 	if f.again {
 		if sign > 0 && m.ValueCount > 0 && !f.untaken(n, r.Time[i], m.ValueSum) {
@@ -103,14 +105,18 @@ func (f *fileFold) latest(s *sums, r *archive.Rows, i int, value schemas.Decimal
 }
 
 // take notes that a correction took an event away.
-func (f *fileFold) take(cell int32, at int64, m *schemas.Measures) {
-	if m.ValueCount == 0 {
-		return
+func (f *fileFold) take(cell int32, at int64, m *schemas.Measures) error {
+	if m.ValueCount == 0 || f.q.Need&(Extremes|Latest) == 0 {
+		return nil
+	}
+	if len(f.taken) >= f.maxValues {
+		return tooMuch("corrections took away more than %d of the events; ask for a shorter range", f.maxValues)
 	}
 	if f.taken == nil {
 		f.taken = map[taken]int64{}
 	}
 	f.taken[taken{cell, at, m.ValueSum}]++
+	return nil
 }
 
 // untaken says whether an event was taken away; each that was pays for one.

@@ -43,7 +43,7 @@ func (e *Engine) scan(ctx context.Context, p *part) error {
 	if err := e.scanAll(ctx, s, files); err != nil {
 		return err
 	}
-	if len(s.taken) == 0 || p.q.Need&(Extremes|Latest) == 0 {
+	if len(s.taken) == 0 {
 		return nil
 	}
 	// Corrections took events away. Which ones are left shows when all that was
