@@ -188,6 +188,7 @@ func (p *parts) serve(ctx context.Context) error {
 	p.runMail(g, collecting)
 	g.Go(func() error { return workers.Run(ctx) })
 	g.Go(func() error { return schedule.Run(ctx) })
+	g.Go(func() error { return answers.Warm(ctx) })
 	g.Go(func() error {
 		defer stopCollecting()
 		return p.serveHTTP(ctx)
@@ -365,5 +366,8 @@ func runQuery(ctx context.Context, c *config) error {
 		return err
 	}
 	p.log.Info("tallybook answers", "http", "http://"+p.listener.Addr().String())
-	return p.serveHTTP(ctx)
+	g, ctx := errgroup.WithContext(ctx)
+	g.Go(func() error { return answers.Warm(ctx) })
+	g.Go(func() error { return p.serveHTTP(ctx) })
+	return g.Wait()
 }

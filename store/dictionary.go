@@ -45,27 +45,31 @@ func (d *Dictionary) Snapshot() []*schemas.Series {
 
 // numbers resolves ids; those that are not there are read from the store.
 func (d *Dictionary) numbers(dc driver.QueryerContext, ids []schemas.SeriesID, to []uint32) ([]uint32, error) {
+	start := len(to)
 	var missing []schemas.SeriesID
 	d.mu.RLock()
 	for _, id := range ids {
-		if _, ok := d.number[id]; !ok {
+		n, ok := d.number[id]
+		if !ok {
 			missing = append(missing, id)
 		}
+		to = append(to, n)
 	}
 	d.mu.RUnlock()
-	if len(missing) > 0 {
-		if err := d.read(dc, missing); err != nil {
-			return nil, err
-		}
+	if len(missing) == 0 {
+		return to, nil
+	}
+	if err := d.read(dc, missing); err != nil {
+		return nil, err
 	}
 	d.mu.RLock()
 	defer d.mu.RUnlock()
-	for _, id := range ids {
+	for i, id := range ids {
 		n, ok := d.number[id]
 		if !ok {
 			return nil, fmt.Errorf("rollups: there is no series %x", id)
 		}
-		to = append(to, n)
+		to[start+i] = n
 	}
 	return to, nil
 }

@@ -111,3 +111,35 @@ func TestBlocksOverSeveralViews(t *testing.T) {
 		}
 	}
 }
+
+// What was read ahead is answered from memory: also when the tables have lost it.
+func TestWarmBlocks(t *testing.T) {
+	for blockBytes, kept := range map[int64]bool{0: true, 1: false} {
+		s := openFile(t, t.TempDir()+"/store.db", Options{BlockBytes: blockBytes})
+		o := takeOver(t, s, usage0)
+		from, to := day0.Hour(), (day0 + 3).Hour()
+		for h := from; h < to; h += 5 {
+			o.apply(o.next(1, request(h, "a1", "web")))
+		}
+		build1(t, s, Daily, day0)
+		if err := s.WarmBlocks(ctx, ColQuantity, HourRange{day0.Hour() + 24, to}, HourRange{from, day0.Hour() + 24}); err != nil {
+			t.Fatal(err)
+		}
+		want := int64(0)
+		if kept {
+			want = o.pos.Next
+		}
+		if _, err := s.write.Exec(`DELETE FROM rollup_hours; DELETE FROM rollup_days`); err != nil {
+			t.Fatal(err)
+		}
+		err := s.View(ctx, func(v *View) error {
+			for _, accounts := range [][]string{nil, {"a1"}} {
+				wantCount(t, "read ahead", v, BlockQuery{Family: schemas.FamilyRequest, Accounts: accounts, Columns: ColQuantity, Ranges: []HourRange{{from, to}}}, want)
+			}
+			return nil
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+}
