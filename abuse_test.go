@@ -54,6 +54,7 @@ func (s *server) memory(t *testing.T) int64 {
 // What people send who mean harm: a clear refusal, and the server goes on.
 func TestAbuse(t *testing.T) {
 	s := start(t, "run", t.TempDir())
+	s.http = nil // what the HTTP server refuses before any endpoint is not documented
 	s.command(t, "import", "testdata/access.log", "--format", "combined", "--account", "shop").want(t, 0)
 	s.until(t, "all is counted", func() bool { return s.total(t, "requests", "shop") == 500 })
 	before := s.memory(t)
