@@ -21,8 +21,15 @@
 //	meter_backfill the dates of a partition that were filled below it
 //	sketch_deltas  what checkpoints append: an account's sketches of the hours of a date
 //	sketches       merged from them: an account's of an hour
-//	errors         records that could not be processed
+//	errors         records that could not be processed, whole where they are not too large
+//	unknown_keys   requests with keys that nobody has, by hour and prefix of the key's hash
+//	routes, prices, customers, subscriptions: the catalog; prices are only added, subscriptions only ended
 //	imports        imported files by content hash
+//	mails          a mail and where it stands; its text is in mail_bodies
+//	mail_attempts  calls of providers; mail_keys: first answers by Idempotency-Key
+//	mail_seen      providers whose webhooks named a mail
+//	mail_suppressions  recipients to whom nothing is sent
+//	operator_alerts    what operators should know, the newest 10,000
 //	sessions       what application events belong to
 //	app_events     application events as corrections left them; nothing removes a row
 //	app_errors     which of the errors are failed creations of application events

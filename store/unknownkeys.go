@@ -27,8 +27,11 @@ func (s *Store) CountUnknownKeys(ctx context.Context, hour schemas.Hour, request
 			if changed == 1 {
 				continue
 			}
-			if known++; known > MaxUnknownKeys {
-				prefix = ""
+			if prefix != "" {
+				known++
+			}
+			if known > MaxUnknownKeys {
+				prefix, known = "", MaxUnknownKeys
 			}
 			err = w.exec(ctx, `INSERT INTO unknown_keys (hour, prefix, requests, reported) VALUES (?, ?, ?, 0)
 				ON CONFLICT (hour, prefix) DO UPDATE SET requests = unknown_keys.requests + excluded.requests`, int64(hour), prefix, n)

@@ -2,6 +2,8 @@
 //
 //	POST /v1/events       202 {"results": [{"id", "status", "error", "field"}]}, in order
 //	POST /api/v1/events   204, or 400 application/problem+json and nothing is stored
+//	POST /v1/usage        202 {"id", "status"}; an array: {"results": […]}, in order
+//	POST /v1/errors/{id}/retry   a refused record goes back to its topic, once
 //
 // A 2xx says that every event it counts as accepted is on all replicas (acks=all;
 // on the embedded broker: written and synced). Nothing else does.
@@ -25,6 +27,21 @@
 // except that an event without time gets the time of receipt in front. The
 // record's timestamp is the time of receipt. There are no credentials yet: every
 // caller is an administrator and may name any account.
+//
+// # Usage
+//
+// POST /v1/usage makes an api.request of a usage, and of one that failed an
+// api.error before it: the usage event is produced when the error event is
+// durable. Both get what the catalog knows of the caller: customer, key_id,
+// subscription (where one holds at the event's time) and the API's name where the
+// usage has none. The catalog is remembered for a second, and longer while the
+// store does not answer. Faults are all named at once.
+//
+// What an endpoint refuses and an administrator should see (Refuse) becomes a
+// record with a header, of which the worker makes an error row: durable, counted
+// and archived without a way of its own. So do requests to /v1/usage whose key
+// nobody has: one for each key and hour, up to 100, all of them counted in the
+// store.
 //
 // # Refusals
 //
