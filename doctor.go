@@ -45,6 +45,7 @@ func (d *doctor) examine(ctx context.Context) error {
 	if d.store != nil {
 		defer d.store.Close()
 	}
+	d.mailProviders()
 	d.httpPort(ctx)
 	d.kafka(ctx)
 	d.storeContents(ctx)

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 
+	"tallybook/mail"
 	"tallybook/mail/mailtest"
 )
 
@@ -53,6 +54,11 @@ func TestMailsAreCounted(t *testing.T) {
 		t.Errorf("%v\n%s", err, text)
 	}
 	s.until(t, "it is counted", func() bool { return s.total(t, "emails", "acme") == 1 })
+	other := strings.Replace(oneMail, "mg.example.com", "nobodys.example.com", 1)
+	if body, status := s.ask(http.MethodPost, "/email", strings.NewReader(other)); status != http.StatusOK {
+		t.Fatalf("%d %s", status, body)
+	}
+	s.until(t, "a mail of no account is counted", func() bool { return s.total(t, "emails", mail.OwnAccount) == 1 })
 	if got := s.stop(t); got != 0 {
 		t.Errorf("exit code %d\n%s", got, s.output)
 	}
@@ -122,5 +128,22 @@ func TestMailConfigIsChecked(t *testing.T) {
 		{[]string{"--config", both, "--mail-config", bad}, "configured twice"},
 	} {
 		tallybook(t, append(run, c.args...)...).want(t, 2, c.want)
+	}
+}
+
+func TestDoctorReadsMailConfig(t *testing.T) {
+	dir := t.TempDir()
+	flags := []string{"doctor", "--data", dir, "--http", "127.0.0.1:0", "--kafka-listen", "127.0.0.1:0"}
+	tallybook(t, flags...).want(t, 0, "mails are written to "+dir+"/mail")
+	tallybook(t, append(flags, "--mail-config", "contrib/providers.json")...).want(t, 1, `provider "mailgun_email" has a placeholder`)
+	good := filepath.Join(dir, "mail.yaml")
+	text := "default: b\nproviders: [{name: a, type: mailgun, url: 'http://127.0.0.1:1/x', api_key: k}, {name: b, type: smtp, url: 'smtp://u:hunter2@h'}]\n"
+	if err := os.WriteFile(good, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	o := tallybook(t, append(flags, "--mail-config", good)...)
+	o.want(t, 0, "in this order: b (smtp), a (mailgun)", `the key of provider "a" goes over the network in clear`)
+	if strings.Contains(o.out+o.errors, "hunter2") {
+		t.Errorf("the password is shown:\n%s", o.out)
 	}
 }

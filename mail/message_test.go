@@ -2,13 +2,11 @@ package mail
 
 import (
 	"bytes"
-	"encoding/json"
 	"io"
 	"mime"
 	"mime/multipart"
 	"mime/quotedprintable"
 	netmail "net/mail"
-	"os"
 	"strings"
 	"testing"
 	"time"
@@ -200,28 +198,4 @@ func FuzzMail(f *testing.F) {
 		}
 		readParts(t, m)
 	})
-}
-
-// writeSamples is for readers outside of this program: each mail and what it says.
-func writeSamples(t *testing.T, dir string) {
-	t.Helper()
-	for name, r := range hardMails() {
-		m := messageOf(t, r)
-		text, err := m.mime()
-		if err != nil {
-			t.Fatal(err)
-		}
-		said, err := json.Marshal(map[string]string{"to_name": r.ToName, "from_name": r.FromName, "subject": r.Subject, "html": r.Body, "text": m.text,
-			"message_id": m.headerID})
-		if err != nil {
-			t.Fatal(err)
-		}
-		base := dir + "/" + strings.ReplaceAll(name, " ", "-")
-		if err := os.WriteFile(base+".eml", text, 0o600); err != nil {
-			t.Fatal(err)
-		}
-		if err := os.WriteFile(base+".json", said, 0o600); err != nil {
-			t.Fatal(err)
-		}
-	}
 }

@@ -5,7 +5,10 @@
 package mail
 
 import (
+	"encoding/json"
+	"os"
 	"os/exec"
+	"strings"
 	"testing"
 )
 
@@ -17,4 +20,28 @@ func TestReadByPython(t *testing.T) {
 		t.Fatalf("%v\n%s", err, out)
 	}
 	t.Logf("%s", out)
+}
+
+// writeSamples is for readers outside of this program: each mail and what it says.
+func writeSamples(t *testing.T, dir string) {
+	t.Helper()
+	for name, r := range hardMails() {
+		m := messageOf(t, r)
+		text, err := m.mime()
+		if err != nil {
+			t.Fatal(err)
+		}
+		said, err := json.Marshal(map[string]string{"to_name": r.ToName, "from_name": r.FromName, "subject": r.Subject, "html": r.Body, "text": m.text,
+			"message_id": m.headerID})
+		if err != nil {
+			t.Fatal(err)
+		}
+		base := dir + "/" + strings.ReplaceAll(name, " ", "-")
+		if err := os.WriteFile(base+".eml", text, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(base+".json", said, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
 }

@@ -156,7 +156,7 @@ func (s *Sender) alert(kind, key, text string) store.Alert {
 func (s *Sender) record(ctx context.Context, step *store.MailStep) error {
 	ctx = context.WithoutCancel(ctx)
 	for delay := 50 * time.Millisecond; ; delay *= 4 {
-		err := s.store.StepMail(ctx, step)
+		err := s.stepMail(ctx, step)
 		if err == nil || errors.Is(err, store.ErrMailMoved) || delay > time.Second {
 			return err
 		}
@@ -164,13 +164,24 @@ func (s *Sender) record(ctx context.Context, step *store.MailStep) error {
 	}
 }
 
-// lost: a step happened that the store did not take. Nobody else is asked; when
-// the lease ends the mail becomes unknown, and so it is answered.
+func (s *Sender) stepMail(ctx context.Context, step *store.MailStep) error {
+	ctx, cancel := context.WithTimeout(ctx, storeTimeout)
+	defer cancel()
+	return s.store.StepMail(ctx, step)
+}
+
+// lost: a step happened that the store did not take, or took without our hearing
+// of it. Nobody else is asked. What the record says is answered, where it is
+// settled; else the mail becomes unknown when the lease ends, and so it is answered.
 func (s *Sender) lost(m *store.Mail, step *store.MailStep, next *seat, err error) {
 	if next != nil {
 		next.abandon(s.opts.Now())
 	}
 	s.opts.Log.Error("mail", "mail", m.ID, "err", err, "attempt", step.Attempt.Provider, "class", step.Attempt.Class)
-	m.MailState = store.MailState{Status: store.MailUnknown, Error: "what became of it could not be recorded"}
+	if is, err := s.store.Mail(context.Background(), m.ID); err == nil && is.Status != store.MailSending {
+		*m = is
+	} else {
+		m.MailState = store.MailState{Status: store.MailUnknown, Error: "what became of it could not be recorded"}
+	}
 	s.metrics.settled(m.Status)
 }

@@ -21,7 +21,8 @@ const (
 	// no place within an attempt's time are deferred.
 	maxSending = 64
 	// leaseSlack is what a round may take beyond its timeout: writing its steps.
-	leaseSlack = 30 * time.Second
+	leaseSlack   = 30 * time.Second
+	storeTimeout = 10 * time.Second // for one write, the wait for others included
 	// OwnAccount is the account of mails that are no account's: the installation's own.
 	OwnAccount = "_service"
 )
@@ -215,7 +216,7 @@ func (s *Sender) sendNew(ctx context.Context, m *store.NewMail) (first *store.Ma
 	if m.Status != store.MailSending {
 		m.Answer = answerOf(&m.Mail).forKey()
 	}
-	if first, err = s.store.AddMail(ctx, m); err != nil || first != nil {
+	if first, err = s.addMail(ctx, m); err != nil || first != nil {
 		if at != nil {
 			at.abandon(s.opts.Now())
 		}
@@ -231,6 +232,13 @@ func (s *Sender) sendNew(ctx context.Context, m *store.NewMail) (first *store.Ma
 	}
 	s.round(ctx, &m.Mail, m.HTML, at)
 	return nil, answerOf(&m.Mail), nil
+}
+
+// addMail does not wait for ever where the store is stuck.
+func (s *Sender) addMail(ctx context.Context, m *store.NewMail) (*store.MailKey, error) {
+	ctx, cancel := context.WithTimeout(ctx, storeTimeout)
+	defer cancel()
+	return s.store.AddMail(ctx, m)
 }
 
 // suppressed says why nothing is sent to an address; "": it may be.

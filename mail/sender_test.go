@@ -278,8 +278,7 @@ func TestEvents(t *testing.T) {
 		mailtest.Behaviour{Kind: "smtp", At: "RCPT", Reply: "550 5.1.1 No such user"}, mailtest.Behaviour{Kind: "smtp", At: "EOD", Reply: "451 later"})
 	var failing bool
 	clock := mailtest.NewClock()
-	var r *rig
-	r = newRig(t, configOf(t, nil, relay), clock, func(o *mail.Options) {
+	r := newRig(t, configOf(t, nil, relay), clock, func(o *mail.Options) {
 		inner := o.Publish
 		o.Publish = func(ctx context.Context, e mail.Event) error {
 			if failing {
@@ -428,5 +427,38 @@ func TestRun(t *testing.T) {
 	stop()
 	if err := <-ended; err != nil {
 		t.Error(err)
+	}
+}
+
+// A mail that is being sent is left alone until its sender must be dead; what
+// that one learns later does not change the record, and it answers what stands there.
+func TestLease(t *testing.T) {
+	slow := mailtest.OKFor("mailgun")
+	slow.DelayMS = 100
+	mailgun := mailtest.Start(t, &mailtest.Provider{Type: "mailgun"}, slow)
+	clock := mailtest.NewClock()
+	r := newRig(t, configOf(t, nil, mailgun), clock, nil)
+	answered := make(chan mail.Answer)
+	send := func() {
+		go func() {
+			a, err := r.Send(context.Background(), bill())
+			if err != nil {
+				t.Error(err)
+			}
+			answered <- a
+		}()
+	}
+	send()
+	waitFor(t, "a call", func() bool { return len(mailgun.Calls()) == 1 })
+	r.tick()
+	if a := <-answered; a.Status != store.MailSent {
+		t.Errorf("%+v, want sent", a)
+	}
+	send()
+	waitFor(t, "a call", func() bool { return len(mailgun.Calls()) == 2 })
+	clock.Advance(time.Minute) // a round takes 12 s
+	r.tick()
+	if a := <-answered; a.Status != store.MailUnknown || a.HTTPStatus != 202 || r.record(a.ID).Status != store.MailUnknown {
+		t.Errorf("%+v, want unknown", a)
 	}
 }
