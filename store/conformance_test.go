@@ -43,6 +43,8 @@ func testStore(t *testing.T, open func(t *testing.T) *Store) {
 		{"BuildBesideCheckpoints", testBuildBesideCheckpoints},
 		{"BuildOverflow", testBuildOverflow},
 		{"Unbuilt", testUnbuilt},
+		{"Corrections", testCorrections},
+		{"Stale", testStale},
 	} {
 		t.Run(test.name, func(t *testing.T) { test.run(t, open(t)) })
 	}

@@ -26,9 +26,9 @@ type EventKey struct{ Account, Source, ID string }
 // Correction is a correction that a checkpoint applies.
 type Correction struct {
 	Event    EventKey // what it corrects, of the checkpoint's topic
-	Revision int64  // the event's revision before, plus 1
-	Rows     []byte // the archive rows in force from now on, as a JSON array; nil: retracted
-	Source   string // the correction's own
+	Revision int64    // the event's revision before, plus 1
+	Rows     []byte   // the archive rows in force from now on, as a JSON array; nil: retracted
+	Source   string   // the correction's own
 	ID       string
 	Reason   string
 	LogTime  int64 // µs

@@ -9,10 +9,12 @@ import (
 	"math/rand/v2"
 	"slices"
 	"testing"
+	"time"
 
 	"github.com/segmentio/kafka-go"
 
 	"tallybook/archive"
+	"tallybook/pipeline/broker"
 	"tallybook/schemas"
 	"tallybook/store"
 )
@@ -214,7 +216,7 @@ func (b *ledgerBook) archiveHolds(r *rig, files []store.ArchiveFile) {
 		}
 		err := a.Read(context.Background(), f.Name, archive.Columns(f.Dataset), func(rows *archive.Rows) error {
 			for i := range rows.Len() {
-				address := fmt.Sprint(rows.Offset[i], "/", rows.Row[i])
+				address := fmt.Sprint(rows.Partition, "/", rows.Offset[i], "/", rows.Row[i])
 				if addresses[address] {
 					r.t.Errorf("address %s is there twice", address)
 				}
@@ -481,4 +483,75 @@ func TestCorrectedRowIsKept(t *testing.T) {
 	if err != nil || revision != 1 {
 		t.Errorf("got revision %d, %v; want 1", revision, err)
 	}
+}
+
+// Another partition takes the revision between judging and the commit: the
+// batch is judged again, and the correction is a repeat.
+func TestRevisionTakenMeanwhile(t *testing.T) {
+	r, b := newRig(t), newBook(t)
+	key := eventKey("acct", "a")
+	b.event(key, "2026-01-01T10:00:00Z", modelData{"/a", 5, 1})
+	b.event(eventKey("acct", "b"), "2026-01-01T10:00:00Z", modelData{"/a", 6, 1})
+	r.produce(b.messages...)
+	r.start().drain()
+	other := r.openStore()
+	defer other.Close()
+	took := false
+	r.setFault(func(step string) (before, after error) {
+		if step != "put" || took {
+			return nil, nil
+		}
+		took = true
+		from, err := other.TakeOver(context.Background(), schemas.Partition{Topic: schemas.Usage, ID: 1}, 0)
+		if err != nil {
+			t.Error(err)
+		}
+		c := &store.Checkpoint{From: from, To: from, Ledger: store.Ledger{Next: 1, Records: 1, Counted: 1}, ClosedAt: time.Unix(1, 0),
+			Corrections: []store.Correction{{Event: key, Revision: 1, Source: "elsewhere", ID: "1", Rows: []byte(`[{}]`)}}}
+		c.To.Next = 1
+		r.setFault(nil)
+		if res, err := other.Checkpoint(context.Background(), []*store.Checkpoint{c}); err != nil || res[0].Outcome != store.Applied {
+			t.Errorf("the other partition: got %+v, %v", res, err)
+		}
+		return nil, nil
+	})
+	b.messages = nil
+	b.correct("2", eventKey("acct", "b"), 1, nil)
+	b.send("acct", string(schemas.NewRetraction(schemas.Identity{ID: "1", Source: "fix", Account: "acct"},
+		schemas.Correction{Source: "test", ID: "a", Revision: 1})))
+	b.duplicate++
+	r.produce(b.messages...)
+	r.start().drain()
+	if !took {
+		t.Fatal("nothing was taken")
+	}
+	b.holds(r)
+}
+
+// A record with a key that is not its account may sit in another partition:
+// its correction, which has the right key, finds it there.
+func TestOriginalOfAnotherPartition(t *testing.T) {
+	r, b := newRigOf(t, 2), newBook(t)
+	key := eventKey("acct", "a")
+	partition := func(key string) int {
+		return broker.Partitioner.Balance(kafka.Message{Key: []byte(key)}, 0, 1)
+	}
+	wrong := "x"
+	for partition(wrong) == partition(key.Account) {
+		wrong += "x"
+	}
+	b.event(key, "2026-01-01T10:00:00Z", modelData{"/a", 5, 1})
+	b.messages[0].Key = []byte(wrong)
+	r.tp.ID = int32(partition(wrong))
+	r.produce(b.messages...)
+	r.start().drain()
+	b.holds(r)
+	b.messages = nil
+	b.correct("1", key, 1, &modelData{"/b", 6, 3})
+	b.correct("2", key, 2, nil)
+	r.tp.ID = int32(partition(key.Account))
+	r.produce(b.messages...)
+	r.start().drain()
+	b.counted-- // the event is in the ledger of the other
+	b.holds(r)
 }

@@ -20,6 +20,17 @@
 // a take-over and looked at every second. An event of a type without declared
 // meters pays a look at the list's length, or one look-up by its type.
 //
+// Corrections wait until their batch closes. By then everything below the batch
+// is written, so that their originals are looked up for all of them at once: in
+// the batch, in the store where they were corrected before, in the archive. What
+// the correction says of the original beyond its identity is not asked. The rows
+// in force are taken away by rows of sign -1 that copy them column by column, an
+// amendment adds one of sign +1; both go through the fold that events go through.
+// A correction that is refused leaves its id unknown to dedupe, so that it can be
+// sent again. An original that is sent again after it was retracted is a repeat,
+// as long as the dedupe window knows it, and stays retracted; past the window it
+// is counted as a new event, as any repeat is, and as that cannot be corrected.
+//
 // The package does not retry what the store refuses for its data: the batch is
 // read again in halves until the one record is found, which becomes an error
 // row.

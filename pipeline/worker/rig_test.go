@@ -40,11 +40,13 @@ type rig struct {
 	floor    int64 // the position was seen here, and must not go back
 }
 
-func newRig(t *testing.T) *rig {
+func newRig(t *testing.T) *rig { return newRigOf(t, 1) }
+
+func newRigOf(t *testing.T, partitions int) *rig {
 	t.Helper()
 	r := &rig{t: t, dir: t.TempDir(), bucket: archive.NewMem(), sent: map[string]int64{}, apps: map[string]bool{},
 		tp: schemas.Partition{Topic: schemas.Usage, ID: 0}}
-	b, err := broker.Start(broker.Config{Dir: filepath.Join(r.dir, "kafka"), Listen: "127.0.0.1:0", Partitions: 1,
+	b, err := broker.Start(broker.Config{Dir: filepath.Join(r.dir, "kafka"), Listen: "127.0.0.1:0", Partitions: partitions,
 		MaxMessageBytes: 16 << 20, Log: quiet()})
 	if err != nil {
 		t.Fatal(err)
