@@ -21,6 +21,9 @@
 //	meter_backfill the dates of a partition that were filled below it
 //	sketch_deltas  what checkpoints append: an account's sketches of the hours of a date
 //	sketches       merged from them: an account's of an hour
+//	corrected_events  events that were corrected: revision, archive rows in force
+//	corrections    every correction that was applied; its key takes each revision once
+//	stale_extremes hour rows whose least and greatest value a retraction may have made wrong
 //	errors         records that could not be processed, whole where they are not too large
 //	unknown_keys   requests with keys that nobody has, by hour and prefix of the key's hash
 //	routes, prices, customers, subscriptions: the catalog; prices are only added, subscriptions only ended
