@@ -10,7 +10,7 @@ python=${PYTHON:-python3}
 unset "${!TALLYBOOK_@}" "${!OS_@}"
 work=$(mktemp -d "${TMPDIR:-/tmp}/tallybook-clients-XXXXXX")
 server=
-trap '[ -z "$server" ] || kill "$server" 2>/dev/null; rm -rf "$work"' EXIT
+trap '[ -z "$server" ] || { kill "$server"; wait "$server" || true; } 2>/dev/null; rm -rf "$work"' EXIT
 port() { "$python" -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])'; }
 http=127.0.0.1:$(port) kafka=127.0.0.1:$(port)
 url=http://$http
@@ -46,7 +46,9 @@ JSON
 cloud() { cloudkitty --os-endpoint "$url" --os-auth-type admin_token --os-token "$key" --os-rating-api-version 2 "$@" 2>"$work/cloud.err" || { cat "$work/cloud.err" >&2; return 1; }; }
 cloud dataframes add "$work/frames.json"
 summary() { cloud summary get -b 2019-05-01 -e 2019-06-01 -g type -g project_id "$@" -f json |
-	"$python" -c 'import json, sys; print(sorted((r["Type"] if "Type" in r else r["type"], r.get("Project ID", r.get("Project Id", r.get("project_id"))), float(r.get("Qty", r.get("qty"))), float(r.get("Rate", r.get("rate")))) for r in json.load(sys.stdin)))'; }
+	"$python" -c 'import json, sys
+lower = lambda row: {k.lower().replace(" ", "_"): v for k, v in row.items()}
+print(sorted((r["type"], r["project_id"], float(r["qty"]), float(r["rate"])) for r in map(lower, json.load(sys.stdin))))'; }
 three() { [ "$(summary | tr '(' '\n' | grep -c "'")" = 3 ]; }
 until_true 30 three
 same "summary get -g type -g project_id" "$(summary)" "[('instance', 'p1', 1.5, 2.5), ('instance', 'p2', 2.0, 0.125), ('volume.size', 'p1', 20.0, 1.25)]"
