@@ -15,6 +15,7 @@ import (
 // meterView is a meter as the API shows it; the last fields are of declared ones.
 type meterView struct {
 	Slug          string            `json:"slug"`
+	Name          string            `json:"name,omitempty"`
 	Description   string            `json:"description"`
 	EventType     string            `json:"eventType"`
 	Aggregation   string            `json:"aggregation"`
@@ -51,7 +52,7 @@ func builtInView(m schemas.Meter) meterView {
 
 func declaredView(m store.DeclaredMeter) meterView {
 	d := m.Definition
-	v := meterView{Slug: d.Slug, Description: d.Description, EventType: d.EventType, Aggregation: string(d.Aggregation),
+	v := meterView{Slug: d.Slug, Name: d.Name, Description: d.Description, EventType: d.EventType, Aggregation: string(d.Aggregation),
 		ValueProperty: d.ValueProperty, GroupBy: d.GroupBy, Percentiles: d.Percentiles,
 		Version: m.Version, Origin: string(m.Origin), CreatedAt: &m.CreatedAt, Complete: &m.Complete}
 	if v.GroupBy == nil {
@@ -163,6 +164,7 @@ func (q *Server) putMeter(w http.ResponseWriter, r *http.Request) error {
 func (q *Server) patchMeter(w http.ResponseWriter, r *http.Request) error {
 	var patch struct {
 		Slug          *string              `json:"slug"`
+		Name          *string              `json:"name"`
 		Description   *string              `json:"description"`
 		EventType     *string              `json:"eventType"`
 		Aggregation   *schemas.Aggregation `json:"aggregation"`
@@ -183,6 +185,7 @@ func (q *Server) patchMeter(w http.ResponseWriter, r *http.Request) error {
 	}
 	d := *m.Definition
 	set(&d.Slug, patch.Slug)
+	set(&d.Name, patch.Name)
 	set(&d.Description, patch.Description)
 	set(&d.EventType, patch.EventType)
 	set(&d.Aggregation, patch.Aggregation)

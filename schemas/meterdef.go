@@ -11,6 +11,7 @@ import (
 // the API (meters.md).
 type MeterDefinition struct {
 	Slug          string            `json:"slug"`
+	Name          string            `json:"name,omitempty"` // for people, as OpenMeter's SDK sends it
 	Description   string            `json:"description,omitempty"`
 	EventType     string            `json:"eventType"` // a type, or a prefix of types and ".*"
 	Aggregation   Aggregation       `json:"aggregation"`
@@ -49,6 +50,9 @@ func IsMeterFamily(name string) bool { return strings.HasPrefix(name, MeterFamil
 func (d *MeterDefinition) Check() error {
 	if err := checkName("slug", d.Slug); err != nil {
 		return err
+	}
+	if len(d.Name) > MaxComment {
+		return &FieldError{"name", fmt.Sprintf("may have up to %d bytes", MaxComment)}
 	}
 	if len(d.Description) > MaxComment {
 		return &FieldError{"description", fmt.Sprintf("may have up to %d bytes", MaxComment)}
