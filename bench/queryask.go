@@ -40,6 +40,7 @@ type queryQuestion struct {
 // before an answer.
 type answerer struct {
 	store  *store.Store
+	query  *query.Server
 	url    string
 	key    string // an administrator's
 	client *http.Client
@@ -47,8 +48,8 @@ type answerer struct {
 }
 
 // openAnswerer opens the store as a process that starts does: nothing of it is
-// in memory, though it may be in the system's.
-func openAnswerer(ctx context.Context, dir string) (_ *answerer, err error) {
+// in memory, though it may be in the system's. Its clock stands.
+func openAnswerer(ctx context.Context, dir string, now time.Time) (_ *answerer, err error) {
 	log := slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelWarn}))
 	a := &answerer{key: store.NewKeyText(), client: &http.Client{Transport: &http.Transport{}}}
 	if a.store, err = store.Open(ctx, filepath.Join(dir, "tallybook.db"), store.Options{Log: log}); err != nil {
@@ -62,12 +63,12 @@ func openAnswerer(ctx context.Context, dir string) (_ *answerer, err error) {
 		return nil, errors.Join(err, a.store.Close())
 	}
 	registry := prometheus.NewRegistry()
-	answers, err := query.New(query.Config{Store: a.store, Archive: files, Registry: registry, Log: log})
+	a.query, err = query.New(query.Config{Store: a.store, Archive: files, Registry: registry, Log: log, Now: func() time.Time { return now }})
 	if err != nil {
 		return nil, errors.Join(err, a.store.Close())
 	}
 	router := mux.NewRouter()
-	if err := api.Mount(router, api.Options{Guard: &api.Guard{Store: a.store}, Registry: registry, Log: log}, answers.Endpoints()); err != nil {
+	if err := api.Mount(router, api.Options{Guard: &api.Guard{Store: a.store}, Registry: registry, Log: log}, a.query.Endpoints()); err != nil {
 		return nil, errors.Join(err, a.store.Close())
 	}
 	l, err := net.Listen("tcp", "127.0.0.1:0")

@@ -28,7 +28,7 @@ type queryShape struct {
 	asked, starts int // times that a question of one account is asked, and after how many starts
 }
 
-var fullShape = queryShape{accounts: 5000, series: 30_000, domains: 500, rows: 5_000_000, earlier: 1_000_000, mails: 400_000, asked: 300, starts: 5}
+var fullShape = queryShape{accounts: 5000, series: 30_000, domains: 500, rows: 5_000_000, earlier: 1_000_000, mails: 400_000, asked: 300, starts: 3}
 
 const mailer = "mailer" // the account that has the domains
 
