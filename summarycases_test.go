@@ -85,32 +85,27 @@ func TestSummaryCases(t *testing.T) {
 
 func iso(t time.Time) string { return t.Format("2006-01-02T15:04:05Z") }
 
-// loadPoints sends every point as the rated.usage event that a data frame's
-// point becomes, and waits until all count.
+// loadPoints sends every point in a data frame of its own, and waits until all
+// count.
 func (s *server) loadPoints(t *testing.T, all *summaryCases) {
 	t.Helper()
 	type object map[string]any
-	var events []object
-	for name, set := range all.Datasets {
+	var frames []object
+	for _, set := range all.Datasets {
 		for _, p := range set.Rows {
-			account := p.Groupby["project_id"]
-			if account == "" {
-				account = "_none"
-			}
-			events = append(events, object{"specversion": "1.0", "id": name + "/" + p.Row, "source": "cases", "type": "rated.usage", "subject": account,
-				"time": p.Begin, "data": object{"metric": p.Type, "qty": p.Qty, "unit": p.Unit, "price": p.Price, "groupby": p.Groupby,
-					"metadata": p.Metadata, "begin": p.Begin, "end": p.End}})
+			point := object{"vol": object{"unit": p.Unit, "qty": p.Qty}, "rating": object{"price": p.Price}, "groupby": p.Groupby, "metadata": p.Metadata}
+			frames = append(frames, object{"period": object{"begin": p.Begin, "end": p.End}, "usage": object{p.Type: []object{point}}})
 		}
 	}
-	text, err := json.Marshal(events)
+	text, err := json.Marshal(object{"dataframes": frames})
 	if err != nil {
 		t.Fatal(err)
 	}
-	if body, status := s.ask(http.MethodPost, "/v1/events", bytes.NewReader(text)); status != http.StatusAccepted || strings.Contains(body, "rejected") {
+	if body, status := s.ask(http.MethodPost, "/v2/dataframes", bytes.NewReader(text)); status != http.StatusNoContent {
 		t.Fatalf("send: %d %s", status, body)
 	}
 	s.until(t, "all is counted", func() bool {
-		return strings.Contains(s.command(t, "balance").out, fmt.Sprintf("total: records %d = counted %d + ", len(events), len(events)))
+		return strings.Contains(s.command(t, "balance").out, fmt.Sprintf("total: records %d = counted %d + ", len(frames), len(frames)))
 	})
 }
 
