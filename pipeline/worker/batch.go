@@ -138,7 +138,7 @@ func (b *batch) count(ev *schemas.Event, account []byte, offset, clock int64) {
 func (b *batch) fold(rows *archive.Rows, n int, ev *schemas.Event, sign int64) {
 	if len(b.meters.all) > 0 {
 		for _, m := range b.meters.of(rows.Type[n], ev.Type) {
-			b.meters.fold(m, b.dims.intern, cellKey{account: rows.Account[n], hour: schemas.HourOf(ev.Time)}, ev, sign)
+			b.meters.fold(m, cellKey{account: rows.Account[n], hour: schemas.HourOf(ev.Time)}, ev, sign)
 		}
 	}
 	if family := familyOf(b.topic, ev.Type); family != nil {

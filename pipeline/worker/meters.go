@@ -60,7 +60,7 @@ func (p *partition) idle(ctx context.Context) {
 		return // not without a list: own has read one
 	}
 	if p.batch.meters.list != p.meters {
-		p.batch.meters.start(p.Topic, p.meters)
+		p.batch.meters.start(p.Topic, p.meters, p.intern)
 	}
 	now := p.cfg.Now()
 	if p.inFlight || now.Sub(p.markedAt) < metersEvery {
@@ -91,6 +91,7 @@ func (p *partition) nowLive(ids []store.MeterID) {
 // meterFolds are the declared meters that a batch folds with.
 type meterFolds struct {
 	list    *store.MeterList
+	intern  *interner
 	all     []*meterFold
 	byType  map[archive.Code][]*meterFold // by the interned event type
 	last    archive.Code                  // the type of the event before, and its meters
@@ -109,7 +110,8 @@ type meterFold struct {
 }
 
 // start empties the cells, for a batch that is folded with list.
-func (f *meterFolds) start(topic schemas.Topic, list *store.MeterList) {
+func (f *meterFolds) start(topic schemas.Topic, list *store.MeterList, in *interner) {
+	f.intern = in
 	if f.list != list {
 		f.list, f.all = list, nil
 		for i := range list.Meters {
@@ -126,12 +128,7 @@ func (f *meterFolds) start(topic schemas.Topic, list *store.MeterList) {
 			}
 		}
 	}
-	f.forgetCodes()
-}
-
-// forgetCodes is for a new interner, whose codes mean other types.
-func (f *meterFolds) forgetCodes() {
-	clear(f.byType)
+	clear(f.byType) // the interner may be a new one, whose codes mean other types
 	f.last, f.lastOf = 0, nil
 }
 
@@ -158,9 +155,9 @@ func (f *meterFolds) of(code archive.Code, eventType []byte) []*meterFold {
 
 // fold adds an event to a meter, or takes it back. Sums stay within 64 bits, as
 // those of all cells do.
-func (f *meterFolds) fold(m *meterFold, in *interner, key cellKey, ev *schemas.Event, sign int64) {
+func (f *meterFolds) fold(m *meterFold, key cellKey, ev *schemas.Event, sign int64) {
 	if f.packed = m.reader.AppendDims(f.packed[:0], ev); len(f.packed) > 0 {
-		key.dims[0] = in.code(f.packed)
+		key.dims[0] = f.intern.code(f.packed)
 	}
 	v := m.reader.Value(ev)
 	if err := m.cells.at(&key).AddValue(v, sign); err != nil {

@@ -34,7 +34,7 @@ func BenchmarkMeterFold(b *testing.B) {
 				in := newInterner()
 				batch := newBatch(schemas.Partition{Topic: schemas.Usage}, newErrorLog(schemas.Partition{}, 1))
 				batch.start(0, in)
-				batch.meters.start(schemas.Usage, list)
+				batch.meters.start(schemas.Usage, list, in)
 				account := in.code([]byte("acct-17"))
 				row := batch.appendRow(&batch.rows, &ev, account, 0, 0)
 				b.ReportAllocs()

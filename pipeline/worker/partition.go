@@ -364,7 +364,7 @@ func (p *partition) nextBatch() {
 		p.batch.meters.skipped = p.metrics.skippedValue
 	}
 	p.batch.start(p.pos.Next, p.intern)
-	p.batch.meters.start(p.Topic, p.meters)
+	p.batch.meters.start(p.Topic, p.meters, p.intern)
 	p.started = p.cfg.Now()
 }
 
