@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -242,6 +243,39 @@ func TestUnknownKeys(t *testing.T) {
 	refusal, ok := schemas.ParseRefusal(m.Headers[0].Value)
 	if !ok || refusal.Reason != schemas.UnknownKey || refusal.Endpoint != "/v1/usage" || string(m.Key) != schemas.UnknownAccount {
 		t.Errorf("got %+v, %v, key %s", refusal, ok, m.Key)
+	}
+}
+
+// A change of the catalog counts within a second, and one of another customer
+// forgets nothing for long.
+func TestCatalogIsRemembered(t *testing.T) {
+	var clock atomic.Int64
+	s, st, customer := newShop(t, Config{Now: func() time.Time { return time.UnixMicro(clock.Load()) }})
+	clock.Store(time.Now().UnixMicro()) // the subscription has begun
+	post := func() (subscription any) {
+		t.Helper()
+		if got := s.post(t, "/v1/usage", usageBody(""), "apiKey", testKey); got.status != http.StatusAccepted {
+			t.Fatalf("got %d %s", got.status, got.body)
+		}
+		events := eventsOf(t, s.messages(t, schemas.Usage))
+		return events[len(events)-1].Data["subscription"]
+	}
+	subs, err := st.Subscriptions(t.Context(), customer.ID, "", 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := post(); got != subs[0].ID {
+		t.Errorf("got subscription %v", got)
+	}
+	if _, err := st.EndSubscription(t.Context(), "test", customer.ID, subs[0].ID); err != nil {
+		t.Fatal(err)
+	}
+	if got := post(); got != subs[0].ID {
+		t.Errorf("at once: got subscription %v, want the remembered one", got)
+	}
+	clock.Add(time.Hour.Microseconds())
+	if got := post(); got != nil {
+		t.Errorf("later: got subscription %v, want none", got)
 	}
 }
 

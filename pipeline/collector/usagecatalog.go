@@ -11,31 +11,42 @@ import (
 )
 
 const (
-	catalogFresh = time.Second     // how long a change of the catalog may go unseen
-	catalogStale = 5 * time.Minute // how long it is used while the store does not answer
-	maxCatalog   = 10_000          // customers; past it all are forgotten, and read again
+	catalogFresh  = time.Second     // how long a change of the catalog may go unseen
+	catalogStale  = 5 * time.Minute // how long it is used while the store does not answer
+	maxCatalog    = 10_000          // customers that are remembered; past it, or past
+	maxRemembered = 500_000         // routes of them, all are forgotten and read again
 )
 
-// catalogCache remembers what was read of customers for a moment.
+// catalogCache remembers what was read of customers until anything changes:
+// once in catalogFresh it asks the store for the version of its catalog, however
+// many customers there are.
 type catalogCache struct {
-	store   *store.Store
+	store    *store.Store
+	checking sync.Mutex // held by who asks for the version
+
 	mu      sync.Mutex
 	entries map[catalogKey]*catalogEntry
+	routes  int       // of all entries
+	version int64     // of what entries were read from, or earlier
+	checked time.Time // when that was the version; zero: never
 }
 
 // catalogKey is a customer, or an account that may have one.
 type catalogKey struct{ customer, account string }
 
-// catalogEntry is read by one request at a time; the others wait for it.
+// catalogEntry is read by one request; others wait for it.
 type catalogEntry struct {
-	mu  sync.Mutex
-	at  time.Time // zero: it was never read
-	use *store.UseCatalog
+	mu   sync.Mutex
+	read bool
+	use  *store.UseCatalog
 }
 
 // of is the caller's part of the catalog: its customer's, else that of the one
 // customer of its account; nil where there is none.
 func (c *catalogCache) of(ctx context.Context, caller api.Caller, now time.Time) (*store.UseCatalog, error) {
+	if err := c.refresh(ctx, now); err != nil {
+		return nil, err
+	}
 	key := catalogKey{customer: caller.Customer}
 	if key.customer == "" {
 		key.account = caller.Account
@@ -43,8 +54,8 @@ func (c *catalogCache) of(ctx context.Context, caller api.Caller, now time.Time)
 	c.mu.Lock()
 	e := c.entries[key]
 	if e == nil {
-		if c.entries == nil || len(c.entries) >= maxCatalog {
-			c.entries = map[catalogKey]*catalogEntry{}
+		if c.entries == nil || len(c.entries) >= maxCatalog || c.routes > maxRemembered {
+			c.entries, c.routes = map[catalogKey]*catalogEntry{}, 0
 		}
 		e = &catalogEntry{}
 		c.entries[key] = e
@@ -53,19 +64,60 @@ func (c *catalogCache) of(ctx context.Context, caller api.Caller, now time.Time)
 
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	age := now.Sub(e.at)
-	if !e.at.IsZero() && age >= 0 && age < catalogFresh {
+	if e.read {
 		return e.use, nil
 	}
 	use, err := c.read(ctx, key)
 	if err != nil {
-		if !e.at.IsZero() && age < catalogStale {
-			return e.use, nil
-		}
 		return nil, err
 	}
-	e.at, e.use = now, use
+	e.read, e.use = true, use
+	if use != nil {
+		c.mu.Lock()
+		c.routes += len(use.Routes)
+		c.mu.Unlock()
+	}
 	return use, nil
+}
+
+// refresh forgets everything where the catalog has changed. While one request
+// asks, others use what is known, if that is not too old.
+func (c *catalogCache) refresh(ctx context.Context, now time.Time) error {
+	age, known := c.age(now)
+	if known && age < catalogFresh {
+		return nil
+	}
+	usable := known && age < catalogStale
+	if usable && !c.checking.TryLock() {
+		return nil
+	} else if !usable {
+		c.checking.Lock()
+	}
+	defer c.checking.Unlock()
+	if age, known := c.age(now); known && age < catalogFresh { // somebody asked meanwhile
+		return nil
+	}
+	version, err := c.store.CatalogVersion(ctx)
+	if err != nil {
+		if usable {
+			return nil
+		}
+		return err
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if version != c.version {
+		c.entries, c.routes = nil, 0
+	}
+	c.version, c.checked = version, now
+	return nil
+}
+
+// age is how long ago the version was asked for.
+func (c *catalogCache) age(now time.Time) (age time.Duration, known bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return now.Sub(c.checked).Abs(), !c.checked.IsZero()
 }
 
 func (c *catalogCache) read(ctx context.Context, key catalogKey) (*store.UseCatalog, error) {
