@@ -34,8 +34,9 @@
 // api.error before it: the usage event is produced when the error event is
 // durable. Both get what the catalog knows of the caller: customer, key_id,
 // subscription (where one holds at the event's time) and the API's name where the
-// usage has none. The catalog is remembered for a second, and longer while the
-// store does not answer. Faults are all named at once.
+// usage has none. What was read of the catalog is remembered until it changes,
+// which is asked for once a second, and for five minutes while the store does not
+// answer. Faults are all named at once.
 //
 // What an endpoint refuses and an administrator should see (Refuse) becomes a
 // record with a header, of which the worker makes an error row: durable, counted
