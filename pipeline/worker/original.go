@@ -13,17 +13,25 @@ import (
 	"tallybook/store"
 )
 
+// slowSearch is worth a line in the log: many small files were looked into.
+const slowSearch = 5 * time.Second
+
 // findOriginals looks the events up that the corrections name: in the store
 // where they were corrected before, else in this batch, else in the archive.
 // Everything below the batch is in one of these, since nothing is on its way.
 // It tries until hard ends: a store or an archive that is away is waited for.
 func (p *partition) findOriginals(hard context.Context, corrections []pending) (originals, error) {
 	wait := newBackoff(p.cfg.RetryMin, p.cfg.RetryMax)
+	began := p.cfg.Now()
 	for {
 		found, err := p.lookUp(hard, corrections)
 		if err == nil {
 			if wait.tries > 0 {
 				p.setState("")
+			}
+			if took := p.cfg.Now().Sub(began); took > slowSearch {
+				p.cfg.Log.Warn("a search for originals of corrections held the partition up", "topic", p.Topic, "partition", p.ID,
+					"corrections", len(corrections), "took", took)
 			}
 			return found, nil
 		}
