@@ -10,13 +10,16 @@ import (
 	"net/http/httptest"
 	"path/filepath"
 	"strconv"
+	"sync"
 	"testing"
 	"time"
 
+	"github.com/getkin/kin-openapi/openapi3"
 	"github.com/gorilla/mux"
 	"github.com/prometheus/client_golang/prometheus"
 
 	"tallybook/api"
+	"tallybook/api/apitest"
 	"tallybook/archive"
 	"tallybook/schemas"
 	"tallybook/store"
@@ -238,7 +241,26 @@ func (f *fixture) do(method, target string, headers ...string) *httptest.Respons
 	}
 	w := httptest.NewRecorder()
 	f.router.ServeHTTP(w, r)
+	documented(f.t).Check(f.t, r, w.Code, w.Header(), w.Body.Bytes())
 	return w
+}
+
+var document = sync.OnceValues(func() (*openapi3.T, error) {
+	doc, undescribed, err := api.Document(append((&Server{}).Endpoints(), Docs(nil)...), OpenAPI)
+	if len(undescribed) > 0 {
+		err = fmt.Errorf("not described: %v", undescribed)
+	}
+	return doc, err
+})
+
+// documented holds answers against the package's part of the document.
+func documented(t testing.TB) *apitest.Checker {
+	t.Helper()
+	doc, err := document()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return apitest.New(t, doc)
 }
 
 // want checks status and body; a body of one line is compared whole.
