@@ -106,9 +106,10 @@ func TestBreakerProbes(t *testing.T) {
 	d := newDrive(t)
 	late, _ := d.allow(d.now)
 	d.times(5, failure)
-	d.record(d.now, late, success) // of before it opened
+	d.record(d.now.Add(20*time.Second), late, failure) // of before it opened
 	d.want(Open)
-	d.now = d.now.Add(time.Minute)
+	d.now = d.now.Add(30 * time.Second)
+	d.want(HalfOpen)
 	probe, ok := d.allow(d.now)
 	if !ok {
 		t.Fatal("no probe")

@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/textproto"
 	"net/url"
+	"os"
 	"strings"
 	"sync/atomic"
 
@@ -31,7 +32,7 @@ func newSMTPRelay(rawURL string) (*smtpRelay, error) {
 	if err != nil {
 		return nil, errors.New("its url is not a URL")
 	}
-	r := &smtpRelay{host: u.Hostname(), tls: u.Scheme == "smtps", user: u.User.Username(), localName: "localhost"}
+	r := &smtpRelay{host: u.Hostname(), tls: u.Scheme == "smtps", user: u.User.Username(), localName: ownName()}
 	r.password, _ = u.User.Password()
 	port := u.Port()
 	switch {
@@ -45,6 +46,15 @@ func newSMTPRelay(rawURL string) (*smtpRelay, error) {
 	}
 	r.addr = net.JoinHostPort(r.host, port)
 	return r, nil
+}
+
+// ownName is what we call ourselves to a server: the name of this machine, where
+// it is one that servers take.
+func ownName() string {
+	if name, err := os.Hostname(); err == nil && validDomain(name) {
+		return name
+	}
+	return "localhost"
 }
 
 // stage is how far the conversation came: the command that the answer is to.

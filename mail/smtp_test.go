@@ -102,7 +102,7 @@ func TestSMTPOverTLS(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		p.roots = roots
+		p.roots, p.localName = roots, "localhost"
 		if o := sendBy(t, p); o.Class != OK || o.MessageID == "" {
 			t.Errorf("%s %s: got %+v, want ok", c.scheme, c.auth, o)
 		}
@@ -157,27 +157,29 @@ func TestSMTPNoPasswordInClear(t *testing.T) {
 }
 
 // A connection that breaks while the mail is being written: the final dot did
-// not go out, so that the mail is with nobody.
+// not go out, so that the mail is with nobody. A short mail is written with the
+// dot, a long one before it.
 func TestSMTPBreaksInTheMail(t *testing.T) {
-	client, server := net.Pipe()
-	go func() {
-		text := textproto.NewConn(server)
-		text.PrintfLine("220 relay")
-		for _, reply := range []string{"250 relay", "250 ok", "250 ok", "354 go on"} {
-			text.ReadLine()
-			text.PrintfLine("%s", reply)
+	for _, name := range []string{"plain", "long line"} {
+		client, server := net.Pipe()
+		go func() {
+			defer server.Close()
+			text := textproto.NewConn(server)
+			text.PrintfLine("220 relay")
+			for _, reply := range []string{"250 relay", "250 ok", "250 ok", "354 go on"} {
+				text.ReadLine()
+				text.PrintfLine("%s", reply)
+			}
+		}()
+		p := &smtpRelay{host: "relay", localName: "localhost"}
+		m := messageOf(t, hardMails()[name])
+		text, err := m.mime()
+		if err != nil {
+			t.Fatal(err)
 		}
-		text.ReadLine() // the first of the mail
-		server.Close()
-	}()
-	p := &smtpRelay{host: "relay", localName: "localhost"}
-	m := messageOf(t, hardMails()["long line"])
-	text, err := m.mime()
-	if err != nil {
-		t.Fatal(err)
-	}
-	at, _, err := p.talk(&watchedConn{Conn: client}, m, text)
-	if err == nil || classifySMTP(at, err).Class != Provider {
-		t.Errorf("at %v: %v, want provider", at, err)
+		at, _, err := p.talk(&watchedConn{Conn: client}, m, text)
+		if err == nil || classifySMTP(at, err).Class != Provider {
+			t.Errorf("%s, %d bytes, at %v: %v, want provider", name, len(text), at, err)
+		}
 	}
 }

@@ -127,6 +127,7 @@ func (c *Case) Run(t *testing.T, start func(t *testing.T, config []byte, clock *
 	for key, value := range c.settings {
 		config[key] = value
 	}
+	c.slowDown(config)
 	var providers []map[string]string
 	for _, p := range c.Providers {
 		fake := Start(t, &Provider{Type: p.Type, Auth: p.Auth, Now: r.clock.Now}, p.Behaviours...)
@@ -152,6 +153,24 @@ func (c *Case) Run(t *testing.T, start func(t *testing.T, config []byte, clock *
 			r.what = fmt.Sprintf("step %d.%d", i+1, n+1)
 			r.step(s)
 		}
+	}
+}
+
+// slowDown stretches the times of a case in which an answer comes late but in
+// time, so that a busy machine does not make it too late.
+func (c *Case) slowDown(config map[string]any) {
+	const times = 4
+	timeout, _ := config["attempt_timeout_ms"].(float64)
+	delayed := false
+	for i := range c.Providers {
+		for j := range c.Providers[i].Behaviours {
+			b := &c.Providers[i].Behaviours[j]
+			delayed = delayed || b.DelayMS > 0
+			b.DelayMS *= times
+		}
+	}
+	if delayed {
+		config["attempt_timeout_ms"] = timeout * times
 	}
 }
 
