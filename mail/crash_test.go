@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -156,7 +157,8 @@ func TestKilledFiftyTimes(t *testing.T) {
 	mailgun := mailtest.Start(t, &mailtest.Provider{Type: "mailgun"})
 	mandrill := mailtest.Start(t, &mailtest.Provider{Type: "mandrill"})
 	dir := t.TempDir()
-	config := configOf(t, map[string]any{"retry_ms": []int{20}}, mailgun, mandrill)
+	config := configOf(t, map[string]any{"retry_ms": []int{20},
+		"breaker": map[string]any{"open_ms": 1, "open_max_ms": 1}}, mailgun, mandrill)
 	if err := os.WriteFile(filepath.Join(dir, "config.json"), config, 0o600); err != nil {
 		t.Fatal(err)
 	}
@@ -164,8 +166,8 @@ func TestKilledFiftyTimes(t *testing.T) {
 	for i := range 50 {
 		okA, okB := mailtest.OKFor("mailgun"), mailtest.OKFor("mandrill")
 		okA.DelayMS, okB.DelayMS = 2, 2
-		mailgun.Behave(okA, down, okA, cut, down, okA, down, okA)
-		mandrill.Behave(okB, down, okB, cut, okB)
+		mailgun.Behave(slices.Repeat([]mailtest.Behaviour{okA, down, okA, cut, down, okA, down}, 20)...)
+		mandrill.Behave(slices.Repeat([]mailtest.Behaviour{down, okB, down, down, cut}, 20)...)
 		kill, lines := startVictim(t, dir)
 		for range 1 + rand.IntN(15) {
 			note(t, answered, <-lines)
@@ -207,10 +209,13 @@ func checkSettled(t *testing.T, st *store.Store, answered map[string]store.MailS
 	if err != nil {
 		t.Fatal(err)
 	}
-	count, records := map[store.MailStatus]int{}, map[string]store.Mail{}
+	count, records, retried := map[store.MailStatus]int{}, map[string]store.Mail{}, 0
 	for _, m := range mails {
 		records[m.ID] = m
 		count[m.Status]++
+		if m.Rounds > 1 {
+			retried++
+		}
 		n := taken[m.ID]
 		switch {
 		case n > 1 && !m.PossibleDuplicate:
@@ -234,8 +239,8 @@ func checkSettled(t *testing.T, st *store.Store, answered map[string]store.MailS
 			t.Errorf("mail %s was answered %s, and is %s", id, status, m.Status)
 		}
 	}
-	if len(mails) < 100 || count[store.MailSent] == 0 || count[store.MailUnknown] == 0 {
+	if len(mails) < 100 || count[store.MailSent] == 0 || count[store.MailUnknown] == 0 || retried == 0 {
 		t.Errorf("%d mails %v: too few to show anything", len(mails), count)
 	}
-	t.Logf("%d mails: %v; %d answers read", len(mails), count, len(answered))
+	t.Logf("%d mails: %v, %d of them tried again; %d answers read", len(mails), count, retried, len(answered))
 }
