@@ -1,0 +1,113 @@
+package rating
+
+import (
+	"fmt"
+	"slices"
+
+	"github.com/go-json-experiment/json"
+	"github.com/go-json-experiment/json/jsontext"
+
+	"tallybook/schemas"
+)
+
+// maxTiers bounds the tiers of a price.
+const maxTiers = 1000
+
+// tier prices the units above the edge of the tier before it, up to its own
+// edge: that one is the last unit of this tier.
+type tier struct {
+	upTo     Number // not given in the last
+	rate     Number // of unit_price, or rate_percent
+	flatFee  Number
+	hasPrice bool // rate was given
+}
+
+// readTiers: edges rise, the last is open.
+func (p *Price) readTiers(field string, value jsontext.Value) []schemas.FieldProblem {
+	var list []map[string]jsontext.Value
+	if err := json.Unmarshal(value, &list); err != nil || len(list) == 0 || len(list) > maxTiers {
+		return []schemas.FieldProblem{problem(field, "must be a list of 1 to %d objects, each name once", maxTiers)}
+	}
+	names := []string{"up_to", "unit_price", "flat_fee"}
+	if p.model == "graduated_percentage" {
+		names[1] = "rate_percent"
+	}
+	last := NumberOf(0)
+	for i, values := range list {
+		at := fmt.Sprintf("%s[%d].", field, i)
+		for name := range values {
+			if !slices.Contains(names, name) {
+				return []schemas.FieldProblem{problem(at+name, "is no parameter of a tier of the model %s; it has %s, %s, %s", p.model, names[0], names[1], names[2])}
+			}
+		}
+		var t tier
+		if edge, open := values["up_to"], i == len(list)-1; !open || !isNull(edge) {
+			var ok bool
+			if t.upTo, ok = readAmount(edge); !ok || open || t.upTo.Cmp(last) <= 0 {
+				return []schemas.FieldProblem{problem(at+"up_to", "must be a decimal above %s, and null in the last tier alone", last)}
+			}
+			last = t.upTo
+		}
+		for name, into := range map[string]*Number{names[1]: &t.rate, names[2]: &t.flatFee} {
+			given := values[name]
+			if isNull(given) {
+				continue
+			}
+			var ok bool
+			if *into, ok = readAmount(given); !ok {
+				return []schemas.FieldProblem{problem(at+name, "%s", mustBeAmount)}
+			}
+		}
+		t.hasPrice = !t.rate.IsZero()
+		p.tiers = append(p.tiers, t)
+	}
+	return nil
+}
+
+// graduated prices each unit in its own tier.
+func (l *Line) graduated(p *Price, q Number, used bool) {
+	lower := NumberOf(0)
+	for i := range p.tiers {
+		if i > 0 && q.Cmp(lower) <= 0 {
+			return
+		}
+		upper := p.tiers[i].upTo
+		if upper.IsZero() || q.Cmp(upper) < 0 {
+			upper = q
+		}
+		l.tier(p, i, lower, upper.Minus(lower), used)
+		lower = p.tiers[i].upTo
+		if lower.IsZero() {
+			return
+		}
+	}
+}
+
+// volume prices all units in the tier that their number falls into.
+func (l *Line) volume(p *Price, q Number, used bool) {
+	i := slices.IndexFunc(p.tiers, func(t tier) bool { return t.upTo.IsZero() || q.Cmp(t.upTo) <= 0 })
+	var lower Number
+	if i > 0 {
+		lower = p.tiers[i-1].upTo
+	}
+	l.tier(p, i, lower, q, used)
+}
+
+// tier adds what units in a tier cost, and its fee.
+func (l *Line) tier(p *Price, i int, above, units Number, used bool) {
+	t := &p.tiers[i]
+	part := Part{Tier: i + 1, Above: above, UpTo: t.upTo}
+	if units.Sign() > 0 && (t.hasPrice || t.flatFee.IsZero()) {
+		part.Kind, part.Quantity = Usage, units
+		if p.model == "graduated_percentage" {
+			part.Percent, part.Amount = t.rate.orZero(), units.percent(t.rate)
+		} else {
+			part.Price, part.Amount = t.rate.orZero(), units.Times(t.rate)
+		}
+		l.add(part)
+	}
+	if t.flatFee.Sign() > 0 && (used || i > 0 || !p.noFeeAtZero) {
+		part.Kind, part.Quantity, part.Percent, part.Price, part.Amount = TierFee, NumberOf(1), Number{}, t.flatFee, t.flatFee
+		l.add(part)
+	}
+}
