@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"math/rand/v2"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
@@ -160,6 +161,31 @@ func TestWriterReuse(t *testing.T) {
 		}
 		if !bytes.Equal(got.Bytes(), want.Bytes()) {
 			t.Errorf("file %d: a reused writer wrote another file", i)
+		}
+	}
+}
+
+// A column without rows is the same as none: a worker empties columns to use
+// their memory again.
+func TestEmptyColumnsAreDefaults(t *testing.T) {
+	for _, dataset := range schemas.Topics {
+		nothing, emptied := mixedRows(dataset, 3, true), mixedRows(dataset, 3, true)
+		for _, of := range []*Rows{nothing, emptied} {
+			of.Row, of.Sign, of.TargetID, of.Amount, of.Currency = nil, nil, nil, nil, nil
+			of.MeterVersion, of.Status, of.LatencyMS, of.Quantity, of.Bytes = nil, nil, nil, nil, nil
+		}
+		columns := reflect.ValueOf(emptied).Elem()
+		for i := range columns.NumField() {
+			if c := columns.Field(i); c.Kind() == reflect.Slice && c.IsNil() {
+				c.Set(reflect.MakeSlice(c.Type(), 0, 1))
+			}
+		}
+		var got, want bytes.Buffer
+		if err := NewWriter().Write(&want, nothing, shuffled(3)); err != nil {
+			t.Fatal(err)
+		}
+		if err := NewWriter().Write(&got, emptied, shuffled(3)); err != nil || !bytes.Equal(got.Bytes(), want.Bytes()) {
+			t.Errorf("%s: emptied columns make another file: %v", dataset, err)
 		}
 	}
 }

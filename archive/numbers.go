@@ -26,7 +26,7 @@ func appendInt(b []byte, n int64, width int) []byte {
 }
 
 func gatherInts[T int8 | int32 | int64](v *values, c *column, col []T, index []int32, null T) {
-	if col == nil {
+	if len(col) == 0 {
 		v.defaultInts(c)
 		return
 	}
@@ -145,7 +145,7 @@ func (v *values) mostlyDistinct(limit int) bool {
 }
 
 func (v *values) gatherDoubles(col []float64, index []int32) {
-	if col == nil {
+	if len(col) == 0 {
 		v.nulls()
 		return
 	}
@@ -173,7 +173,7 @@ func (v *values) gatherDoubles(col []float64, index []int32) {
 }
 
 func (v *values) gatherDecimals(col []schemas.Decimal, index []int32) {
-	if col == nil {
+	if len(col) == 0 {
 		v.nulls()
 		return
 	}

@@ -44,7 +44,8 @@ func (t *Texts) At(i int) []byte {
 // log. The worker fills them, the writer sorts and encodes them, and the reader
 // gives them back with the columns that were asked for. The columns and their
 // meaning are archive.md's; a column that the dataset lacks stays empty, and a
-// nil column of one that it has means the default given here for every row.
+// nil column of one that it has, or an empty one, means the default given here for
+// every row.
 type Rows struct {
 	Dataset   schemas.Topic
 	Partition int32    // topic_partition of every row

@@ -53,15 +53,15 @@ func (v *values) gather(c *column, rows *Rows, index []int32) {
 	case *Texts:
 		v.gatherTexts(c, col, index)
 	case *[]int64:
-		if gatherInts(v, c, *col, index, NullInt64); *col != nil {
+		if gatherInts(v, c, *col, index, NullInt64); len(*col) != 0 {
 			v.encodeInts(c)
 		}
 	case *[]int32:
-		if gatherInts(v, c, *col, index, NullInt32); *col != nil {
+		if gatherInts(v, c, *col, index, NullInt32); len(*col) != 0 {
 			v.dictionaryOfInts(c.width(), math.MaxInt)
 		}
 	case *[]int8:
-		if gatherInts(v, c, *col, index, 0); *col != nil {
+		if gatherInts(v, c, *col, index, 0); len(*col) != 0 {
 			v.dictionaryOfInts(c.width(), math.MaxInt)
 		}
 	case *int32:
@@ -88,7 +88,7 @@ func (v *values) gatherCodes(c *column, rows *Rows, col []Code, index []int32) {
 		return
 	}
 	v.newStamp(len(rows.Dict))
-	if col == nil || c.required {
+	if len(col) == 0 || c.required {
 		v.indexCodes(col, index)
 	} else {
 		v.indexOptionalCodes(col, index)
@@ -142,7 +142,7 @@ func (v *values) indexOf(code Code) int32 {
 // indexCodes is for a required column, in which null is an empty string.
 func (v *values) indexCodes(col []Code, index []int32) {
 	v.indexes = resize(v.indexes, len(index))
-	if col == nil {
+	if len(col) == 0 {
 		v.indexOf(0)
 		clear(v.indexes)
 		return

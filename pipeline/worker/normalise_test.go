@@ -1,6 +1,7 @@
 package worker
 
 import (
+	"bytes"
 	"fmt"
 	"slices"
 	"testing"
@@ -94,5 +95,31 @@ func TestInboundMailIsTwoRows(t *testing.T) {
 	}
 	if first, twin := b.rows.ID.At(1), b.rows.ID.At(2); string(first) != string(twin) {
 		t.Errorf("ids of the two rows: %s and %s, want the same", first, twin)
+	}
+}
+
+// A batch uses its columns again: one with money or twins may be followed by one
+// without, which has to become a file too.
+func TestPlainBatchAfterMoneyAndTwins(t *testing.T) {
+	const envelope = `{"specversion":"1.0","id":"1","source":"s","subject":"acme","type":`
+	for topic, records := range map[schemas.Topic][2]string{
+		schemas.Usage: {envelope + `"rated.usage","data":{"metric":"cpu","qty":2,"price":"0.4","begin":"2019-05-01T00:00:00Z","groupby":{}}}`,
+			envelope + `"api.request","time":"2019-05-01T00:00:00Z","data":{"endpoint":"/a","status":200}}`},
+		schemas.Emails: {envelope + `"mandrill.webhook","data":{"event":"inbound","ts":1548115212,"msg":{"email":"in@d"}}}`,
+			envelope + `"email.opened","time":"2019-05-01T00:00:00Z","data":{"domain":"d"}}`},
+	} {
+		b, _ := counted(t, topic, records[0])
+		b.start(1, b.dims.intern)
+		var d schemas.Decoder
+		var ev schemas.Event
+		if rejection := d.Decode(topic, []byte(records[1]), &ev); rejection != nil {
+			t.Fatal(rejection)
+		}
+		b.count(&ev, ev.Subject, 1, 0)
+		b.rows.Dict = b.dims.intern.strings
+		var file bytes.Buffer
+		if err := archive.NewWriter().Write(&file, &b.rows, []int32{0}); err != nil || file.Len() == 0 {
+			t.Errorf("%s: %d bytes, %v", topic, file.Len(), err)
+		}
 	}
 }
