@@ -182,7 +182,7 @@ func TestCatalogNamesEachField(t *testing.T) {
 			"[endpointName prices[0].pricingModelName prices[0].params prices[1].model]"},
 		{"/v1/routes", `{"apiName":"a","apiVersion":"v","prices":[{"pricingModelName":"p","model":"graduated","params":{"tiers":[{"up_to":"5"},{"up_to":"5"},{"up_to":null}]}},
 			{"pricingModelName":"p","model":"package","params":{"package_size":"0","package_price":"x"}}]}`,
-			"[prices[0].params.tiers prices[1].params.package_price prices[1].params.package_size]"},
+			"[prices[0].params.tiers[1].up_to prices[1].params.package_price prices[1].params.package_size]"},
 		{"/v1/customers", `{"apiKey":"short","email":"nobody","timezone":"Mars","currency":"euro","account":"*"}`,
 			"[apiKey customerName pricingModelName account email timezone currency]"},
 		{"/v1/customers", `{"customerName":"a","pricingModelName":"p","subscriptions":[{"apiVersion":"1","startsAt":"now","quota":{"limit":-5,"period":"day"}}]}`,

@@ -9,7 +9,7 @@ import (
 	"github.com/gorilla/mux"
 
 	"tallybook/api"
-	"tallybook/schemas"
+	"tallybook/schemas/rating"
 	"tallybook/store"
 )
 
@@ -106,7 +106,7 @@ func (f *faults) prices(bodies []priceBody) []store.Price {
 	for i, b := range bodies {
 		at := fmt.Sprintf("prices[%d].", i)
 		f.name(at+"pricingModelName", b.PricingModel, true)
-		f.addAll(schemas.CheckPrice(at, b.Model, b.Params))
+		f.addAll(rating.Check(at, b.Model, b.Params))
 		prices[i] = store.Price{PricingModel: b.PricingModel, Model: b.Model, Params: b.Params,
 			EffectiveFrom: f.time(at+"effectiveFrom", b.EffectiveFrom)}
 	}

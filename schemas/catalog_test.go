@@ -6,42 +6,6 @@ import (
 	"testing"
 )
 
-func TestCheckPrice(t *testing.T) {
-	for _, c := range []struct {
-		model, params string
-		want          []string // fields at fault
-	}{
-		{"flat", `{"amount":"100"}`, nil},
-		{"flat", `{"amount":100.5,"minimum_amount":"1","note":"kept as it is"}`, nil},
-		{"flat", `{}`, []string{"p.params.amount"}},
-		{"per_unit", `{"unit_price":"-0.01"}`, []string{"p.params.unit_price"}},
-		{"per_unit", `{"unit_price":"0.01","currency_precision":12}`, []string{"p.params.currency_precision"}},
-		{"graduated", `{"tiers":[{"up_to":"5","flat_fee":"100"},{"up_to":"10.5"},{"up_to":null,"unit_price":"5"}]}`, nil},
-		{"graduated", `{"tiers":[{"up_to":"5"},{"up_to":"5"},{"up_to":null}]}`, []string{"p.params.tiers"}},
-		{"volume", `{"tiers":[{"up_to":"5"}]}`, []string{"p.params.tiers"}},
-		{"volume", `{"tiers":[{"up_to":null},{"up_to":null}]}`, []string{"p.params.tiers"}},
-		{"volume", `{"tiers":[]}`, []string{"p.params.tiers"}},
-		{"volume", `{"tiers":[{"up_to":null,"unit_price":"free"}]}`, []string{"p.params.tiers"}},
-		{"package", `{"package_size":"10","package_price":"15","free_units":"5"}`, nil},
-		{"package", `{"package_size":"0","package_price":"15"}`, []string{"p.params.package_size"}},
-		{"percentage", `{"rate_percent":"2.9"}`, nil},
-		{"percentage_per_event", `{"rate_percent":"2.99","min_per_event":"1.75","max_per_event":"12"}`, nil},
-		{"graduated_percentage", `{"tiers":[{"up_to":null,"rate_percent":"3"}]}`, nil},
-		{"free", `{}`, []string{"p.model"}},
-		{"flat", `[]`, []string{"p.params"}},
-		{"flat", `null`, []string{"p.params"}},
-		{"flat", ``, []string{"p.params"}},
-	} {
-		var got []string
-		for _, p := range CheckPrice("p.", c.model, json.RawMessage(c.params)) {
-			got = append(got, p.Field)
-		}
-		if !reflect.DeepEqual(got, c.want) {
-			t.Errorf("%s %s: got faults of %q, want %q", c.model, c.params, got, c.want)
-		}
-	}
-}
-
 func TestCheckQuota(t *testing.T) {
 	for _, c := range []struct {
 		quota string

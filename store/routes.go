@@ -37,7 +37,7 @@ type Route struct {
 type Price struct {
 	Version       int64           `json:"version"` // unique in the installation
 	PricingModel  string          `json:"pricingModelName"`
-	Model         string          `json:"model"`         // one of schemas.PricingModels
+	Model         string          `json:"model"`         // one of rating.Models
 	Params        json.RawMessage `json:"params"`        // an object
 	EffectiveFrom time.Time       `json:"effectiveFrom"` // zero when it is made: now
 	CreatedAt     time.Time       `json:"createdAt"`

@@ -3,11 +3,11 @@ package rating
 // Line is what a price makes of a usage, and why.
 type Line struct {
 	Quantity Number `json:"quantity"`
-	Amount   Number `json:"amount"`          // what is billed: rounded, where Places says so
-	Exact    Number `json:"exact"`           // before it was rounded
-	Places   int    `json:"places"`          // of the currency's minor unit; -1: not rounded
-	InSum    bool   `json:"inSum,omitempty"` // Total rounds it with others, not by itself; Amount is the exact one
-	Parts    []Part `json:"parts"`           // their amounts add up to Amount
+	Amount   Number `json:"amount"`         // what is billed: rounded, where Places says so
+	Exact    Number `json:"exact"`          // before it was rounded
+	Places   int    `json:"places"`         // of the currency's minor unit; -1: not rounded
+	InSum    bool   `json:"inSum,omitzero"` // Total rounds it with others, not by itself; Amount is the exact one
+	Parts    []Part `json:"parts"`          // their amounts add up to Amount
 }
 
 // Part is a step of the way to a line's amount. By its kind
@@ -17,13 +17,13 @@ type Line struct {
 // times Share where it has one; the others say what limit they come from.
 type Part struct {
 	Kind     Kind   `json:"kind"`
-	Tier     int    `json:"tier,omitempty"` // from 1
+	Tier     int    `json:"tier,omitzero"`  // from 1
 	Above    Number `json:"above,omitzero"` // of the tier: from here, exclusive
 	UpTo     Number `json:"upTo,omitzero"`  // of the tier: to here, inclusive; none: open
 	Quantity Number `json:"quantity,omitzero"`
 	Price    Number `json:"price,omitzero"`
 	Percent  Number `json:"percent,omitzero"`
-	Share    *Share `json:"share,omitempty"` // of the period that the price held
+	Share    *Share `json:"share,omitzero"` // of the period that the price held
 	Amount   Number `json:"amount"`
 }
 
