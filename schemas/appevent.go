@@ -143,7 +143,7 @@ func AppPayload(ev *Event) ([]byte, *Rejection) {
 		return nil, &Rejection{MissingField, field, field + " is required: it" + want}
 	}
 	start := s.pos
-	payload := ev.Rest[start:]
+	var payload []byte
 	if s.peek() == '"' {
 		payload = append([]byte(nil), s.str()...)
 		if strings.TrimSpace(string(payload)) == "" {

@@ -68,7 +68,6 @@ type webhook struct {
 	endpoint string // as errors name it
 	account  string
 	received time.Time
-	decoder  *decoder
 	events   []event
 	result   webhookResult
 	ours     bool     // signed with the installation's key

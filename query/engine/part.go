@@ -15,7 +15,6 @@ type part struct {
 	plan  plan
 	files []store.ArchiveFile
 	held  *store.Held
-	once  []string
 	names []string
 	split bool  // a filter asks for metadata that some series have
 	first int64 // the first day of the topic's data
