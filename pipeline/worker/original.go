@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"slices"
 	"time"
 
 	"tallybook/archive"
@@ -77,7 +78,9 @@ func (p *partition) lookUp(ctx context.Context, corrections []pending) (original
 		}
 	}
 	p.batch.rows.Dict = p.intern.strings
-	s.take(&p.batch.rows, true)
+	here := sighted{}
+	s.look(&p.batch.rows, here)
+	s.take(here, true)
 	return s.found, s.archive(ctx)
 }
 
@@ -88,10 +91,18 @@ type search struct {
 	wanted map[string][]store.EventKey // by id, what is not found yet
 }
 
-// take looks at rows. Those of one record are one event; of an event that was
+// sighted are the events that are wanted among the rows of a batch, or of a
+// file: the rows of one record may lie in two of its row groups.
+type sighted map[store.EventKey]*sighting
+
+type sighting struct {
+	offset int64
+	rows   []json.RawMessage
+}
+
+// look looks at rows. Those of one record are one event; of an event that was
 // counted twice, its repeat came after the dedupe window, the later one is taken.
-func (s *search) take(r *archive.Rows, inBatch bool) {
-	offsets := map[store.EventKey]int64{}
+func (s *search) look(r *archive.Rows, here sighted) {
 	for i := range r.Len() {
 		keys := s.wanted[string(r.ID.At(i))]
 		if len(keys) == 0 || isCorrection(r, i) || r.String(r.Type[i]) == schemas.TypeInternalError {
@@ -101,20 +112,26 @@ func (s *search) take(r *archive.Rows, inBatch bool) {
 			if key.Account != r.String(r.Account[i]) || key.Source != r.String(r.Source[i]) {
 				continue
 			}
-			o := s.found[key]
-			if o == nil || r.Offset[i] > offsets[key] {
-				o = &original{offset: -1}
-				if inBatch {
-					o.offset = r.Offset[i]
-				}
-				s.found[key], offsets[key] = o, r.Offset[i]
+			e := here[key]
+			if e == nil || r.Offset[i] > e.offset {
+				e = &sighting{offset: r.Offset[i]}
+				here[key] = e
 			}
-			if r.Offset[i] == offsets[key] {
-				o.rows = append(o.rows, r.Image(i))
+			if r.Offset[i] == e.offset {
+				e.rows = append(e.rows, r.Image(i))
 			}
 		}
 	}
-	for key := range offsets {
+}
+
+// take keeps what was found when all rows of a batch or file were looked at.
+func (s *search) take(here sighted, inBatch bool) {
+	for key, e := range here {
+		o := &original{offset: -1, rows: e.rows}
+		if inBatch {
+			o.offset = e.offset
+		}
+		s.found[key] = o
 		s.drop(key)
 	}
 }
@@ -239,17 +256,23 @@ func (s *search) read(ctx context.Context, name string) error {
 			return err
 		}
 	}
-	take := func(r *archive.Rows) error {
-		s.take(r, false)
+	here := sighted{}
+	look := func(r *archive.Rows) error {
+		s.look(r, here)
 		return nil
 	}
 	if len(hits) > fewIDs {
-		return s.p.cfg.Archive.Read(ctx, name, archive.Columns(s.p.Topic), take)
-	}
-	for _, id := range hits {
-		if err := s.p.cfg.Archive.Find(ctx, name, id, take); err != nil {
+		if err := s.p.cfg.Archive.Read(ctx, name, archive.Columns(s.p.Topic), look); err != nil {
 			return err
 		}
+	} else {
+		slices.Sort(hits) // an id has a place for each of its rows
+		for _, id := range slices.Compact(hits) {
+			if err := s.p.cfg.Archive.Find(ctx, name, id, look); err != nil {
+				return err
+			}
+		}
 	}
+	s.take(here, false)
 	return nil
 }
