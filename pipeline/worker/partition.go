@@ -407,7 +407,7 @@ func (p *partition) settle(hard context.Context, wait bool) error {
 // refused narrows the batch down: it is read again in halves, and a batch of
 // one record names the record that the store refuses.
 func (p *partition) refused(done *writeJob) error {
-	n := done.batch.ledger.Next - done.batch.ledger.First
+	n := done.batch.ledger.Records // offsets without a record cannot be halved
 	p.cfg.Log.Warn("the store refuses a batch for its data", "topic", p.Topic, "partition", p.ID,
 		"first", done.batch.ledger.First, "records", n, "error", done.result.Err)
 	if errors.Is(done.result.Err, store.ErrRevisionTaken) && p.races < maxRaces {
@@ -415,7 +415,7 @@ func (p *partition) refused(done *writeJob) error {
 		return errRefused // judged afresh, the correction is a repeat or follows the other one
 	}
 	if n == 1 {
-		p.rejectNext, p.refusal = done.batch.ledger.First, done.result.Err
+		p.rejectNext, p.refusal = done.to.LastOffset, done.result.Err
 		return errRefused
 	}
 	p.limit = int(max(1, n/2))

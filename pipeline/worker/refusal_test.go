@@ -1,6 +1,7 @@
 package worker
 
 import (
+	"errors"
 	"reflect"
 	"strings"
 	"testing"
@@ -59,5 +60,21 @@ func TestRefusalsOfEndpoints(t *testing.T) {
 	if got := rows[0]; len(rows) != 1 || got.Endpoint != "/events/" || got.Reason != schemas.InvalidJSON || got.Field != "body" || got.Message != "no JSON" ||
 		got.Account != "acct-0" || got.Whole {
 		t.Errorf("got %+v", rows)
+	}
+}
+
+// Halving ends also where offsets without a record lie before the one that the
+// store refuses: transactions leave such.
+func TestRefusedRecordBehindAGap(t *testing.T) {
+	p := &partition{cfg: &Config{Log: quiet()}, limit: 4, rejectNext: -1}
+	refusal := store.Result{Outcome: store.Refused, Err: errors.New("no")}
+	ledger := func(first, next, records int64) *batch {
+		return &batch{ledger: store.Ledger{First: first, Next: next, Records: records, Gaps: next - first - records}}
+	}
+	if err := p.refused(&writeJob{batch: ledger(10, 17, 2), to: store.Position{LastOffset: 16}, result: refusal}); !errors.Is(err, errRefused) || p.limit != 1 || p.rejectNext != -1 {
+		t.Errorf("two records: %v, limit %d, refused record %d; want limit 1, none", err, p.limit, p.rejectNext)
+	}
+	if err := p.refused(&writeJob{batch: ledger(10, 16, 1), to: store.Position{LastOffset: 15}, result: refusal}); !errors.Is(err, errRefused) || p.rejectNext != 15 {
+		t.Errorf("one record behind a gap: %v, refused record %d; want 15", err, p.rejectNext)
 	}
 }
