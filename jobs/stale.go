@@ -3,6 +3,7 @@ package jobs
 import (
 	"context"
 	"fmt"
+	"maps"
 	"math"
 	"slices"
 
@@ -80,7 +81,7 @@ func (s *staleDay) snapshot(v *store.View) error {
 	if err != nil {
 		return err
 	}
-	families := map[string]bool{}
+	families := map[string]bool{} // true: not to be computed
 	for _, r := range rows {
 		s.cells[cell{r.Window, r.Series.ID}] = &staleCell{StaleRow: r}
 		families[r.Series.Family] = true
@@ -94,13 +95,18 @@ func (s *staleDay) snapshot(v *store.View) error {
 		if m := &declared[i]; m.Complete && families[m.Family.Name] {
 			s.meters = append(s.meters, m.Meter)
 			topics[m.Family.Topic] = true
+			families[m.Family.Name] = false
 		}
 	}
 	for name := range families {
 		if f := schemas.FamilyByName(name); f != nil {
 			topics[f.Topic] = true
+			families[name] = false
 		}
 	}
+	// What is left are declared meters that are being filled, or were deleted:
+	// their rows have fewer values than the archive, also where both add up to 0.
+	maps.DeleteFunc(s.cells, func(_ cell, c *staleCell) bool { return families[c.Series.Family] })
 	for topic := range topics {
 		if s.files[topic], err = v.Files(store.FileFilter{Dataset: topic, Day: &s.day}); err != nil {
 			return err
@@ -190,9 +196,7 @@ func (s *staleDay) value(key cell, v schemas.Decimal, taken bool) {
 	}
 }
 
-// extremes are those of the rows that were computed whole: a declared meter
-// that is being filled, or was deleted, has fewer values in its rows than the
-// archive, and keeps its marks.
+// extremes are those of the rows that were computed whole.
 func (s *staleDay) extremes() (all []store.Extremes) {
 	for _, c := range s.cells {
 		if c.left == c.ValueCount {

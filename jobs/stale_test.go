@@ -172,3 +172,27 @@ func TestRecomputeFaults(t *testing.T) {
 		r.wantVerified("again")
 	}
 }
+
+// A declared meter that is not filled yet keeps its marks, whatever its rows
+// add up to: they lack values that the fill brings.
+func TestExtremesOfUnfilledMeter(t *testing.T) {
+	r := newRig(t)
+	r.write(usage0, []event{valued(5, false)}, nil, 0)
+	m := r.declare(schemas.MeterDefinition{Slug: "peak", EventType: "api.request", Aggregation: schemas.Max, ValueProperty: "$.latency_ms"})
+	live := func(latency float64, taken bool) event {
+		e := valued(latency, taken)
+		e.family, e.dims = m.Family, nil
+		e.adds.Quantity = schemas.Decimal{}
+		return e
+	}
+	id := []store.MeterID{store.MeterIDOf(&m.Meter)}
+	r.metering = store.Metering{Generation: 1, Folded: id, Fresh: id}
+	r.write(usage0, []event{live(9, false)}, nil, 0)
+	r.write(usage0, []event{live(5, true)}, nil, 0) // of the event before the meter
+	r.recompute()
+	if err := r.backfill(r.store, "peak"); err != nil {
+		t.Fatal(err)
+	}
+	r.recompute()
+	r.wantRows("peak", `02T10 acme []: 1, 1 9 9 9`)
+}
