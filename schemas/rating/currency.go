@@ -1,6 +1,9 @@
 package rating
 
-import "strings"
+import (
+	"slices"
+	"strings"
+)
 
 // Currencies whose minor unit is not a hundredth, by ISO 4217.
 const (
@@ -12,7 +15,7 @@ const (
 // MinorPlaces are the decimal places of a currency's minor unit: 2 for USD, 0
 // for JPY, 3 for KWD, and 2 for a code that ISO 4217 does not have.
 func MinorPlaces(currency string) int {
-	switch has := func(list string) bool { return len(currency) == 3 && strings.Contains(list, currency) }; {
+	switch has := func(list string) bool { return slices.Contains(strings.Fields(list), currency) }; {
 	case has(withoutMinorUnit):
 		return 0
 	case has(ofThousandths):

@@ -102,10 +102,10 @@ func NumberFrom(d schemas.Decimal) Number {
 	return Number{whole}.Plus(Number{nanos}).trim()
 }
 
-// number takes d over. Zero has no sign.
+// number takes d over. Zero has no sign, and is not written 00.
 func number(d *apd.Decimal) Number {
 	if d.IsZero() {
-		d.Negative = false
+		d.Negative, d.Exponent = false, min(d.Exponent, 0)
 	}
 	return Number{d}
 }

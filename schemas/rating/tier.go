@@ -34,6 +34,9 @@ func (p *Price) readTiers(field string, value jsontext.Value) []schemas.FieldPro
 	}
 	last := NumberOf(0)
 	for i, values := range list {
+		if values == nil {
+			return []schemas.FieldProblem{problem(fmt.Sprintf("%s[%d]", field, i), "must be an object")}
+		}
 		at := fmt.Sprintf("%s[%d].", field, i)
 		for name := range values {
 			if !slices.Contains(names, name) {
