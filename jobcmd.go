@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"strings"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -41,18 +42,45 @@ func jobCommand() *cobra.Command {
 	}
 	cmd.Flags().StringVar(&o.now, "now", "", "`time` (RFC 3339) that the job takes for now (default: the clock's)")
 	cmd.Flags().StringVar(&o.meter, "meter", "", "`slug` of the one meter that backfill fills (default: all that are not complete)")
-	list := &cobra.Command{Use: "list", Short: "the jobs and their schedules (UTC)", Args: noArgs, RunE: func(cmd *cobra.Command, _ []string) error {
-		listJobs(cmd.OutOrStdout())
-		return nil
+	list := &cobra.Command{Use: "list", Short: "the jobs, their schedules (UTC) and their last runs", Args: noArgs, RunE: func(cmd *cobra.Command, _ []string) error {
+		return withConfig(cmd, func(ctx context.Context, c *config) error {
+			return listJobs(ctx, c, cmd.OutOrStdout())
+		})
 	}}
 	cmd.AddCommand(list)
 	return cmd
 }
 
-func listJobs(out io.Writer) {
-	for _, job := range append(jobs.Standard(nil, nil), jobs.Outbox(nil)) {
-		fmt.Fprintf(out, "%-10s %s\n", job.Name, job.Schedule)
+// listJobs also works where there is no data yet.
+func listJobs(ctx context.Context, c *config, out io.Writer) error {
+	last := map[string]store.JobRun{}
+	if _, err := os.Stat(c.storeURL()); c.Store != "" || err == nil {
+		st, err := store.Open(ctx, c.storeURL(), store.Options{Log: c.logger(), ReadOnly: true})
+		if err != nil {
+			return usageError{err}
+		}
+		defer st.Close()
+		states, err := st.JobStates(ctx, 1)
+		if err != nil {
+			return err
+		}
+		for _, j := range states {
+			if len(j.Runs) > 0 {
+				last[j.Name] = j.Runs[0]
+			}
+		}
 	}
+	for _, job := range append(jobs.Standard(nil, nil), jobs.Outbox(nil)) {
+		line := fmt.Sprintf("%-10s %-12s", job.Name, job.Schedule)
+		if run, ok := last[job.Name]; ok {
+			line += fmt.Sprintf(" %s, %s", run.BeganAt.Format(time.RFC3339), run.Outcome)
+			if text, _, _ := strings.Cut(run.Error, "\n"); text != "" {
+				line += ": " + text
+			}
+		}
+		fmt.Fprintln(out, strings.TrimRight(line, " "))
+	}
+	return nil
 }
 
 func runJob(ctx context.Context, c *config, name string, o jobOptions) error {
@@ -91,7 +119,7 @@ func runJob(ctx context.Context, c *config, name string, o jobOptions) error {
 	if err != nil {
 		return err
 	}
-	runner, err := jobs.NewRunner(jobs.RunnerConfig{Jobs: append(jobs.Standard(st, ar), outbox), Registry: prometheus.NewRegistry(), Now: now, Log: c.logger()})
+	runner, err := jobs.NewRunner(jobs.RunnerConfig{Jobs: append(jobs.Standard(st, ar), outbox), Registry: prometheus.NewRegistry(), Store: st, Now: now, Log: c.logger()})
 	if err != nil {
 		return err
 	}

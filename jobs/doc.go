@@ -10,9 +10,10 @@
 //
 // A Job does its work in bounded batches and may be stopped and run again at
 // any moment: what it has done stays done, and doing it again changes nothing.
-// A Runner never lets a job overlap itself within its process. Leases, which
-// make that true over many machines, are not here yet: run one process with
-// jobs per store.
+// A Runner never lets a job overlap itself, in its process or, by a lease in the
+// store, in any other; each time of a schedule is served by one process. A job
+// that was stopped past its lease is told by its context, and what it writes
+// under the lease (Job.Leased) is refused.
 //
 // Verify and Balance only read: the store through Views, the archive file by
 // file. They work on a stopped data folder and beside a running process. Verify

@@ -11,14 +11,18 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/robfig/cron/v3"
+
+	"tallybook/store"
 )
 
 // Job is a piece of work with a schedule, in cron's five fields or as
 // "@every 5m", in UTC. Run does it once, as of now; it may be cut off by ctx.
+// Leased stands in place of Run where the job's transactions check its lease.
 type Job struct {
 	Name     string
 	Schedule string
 	Run      func(ctx context.Context, now time.Time, progress func(string)) error
+	Leased   func(ctx context.Context, l store.Lease, now time.Time, progress func(string)) error
 }
 
 var (
@@ -32,11 +36,16 @@ var (
 type RunnerConfig struct {
 	Jobs     []Job
 	Registry prometheus.Registerer
+	Store    *store.Store     // whose leases keep other processes from running a job too; nil: no others
+	Holder   string           // of leases; "": host, process and a random part
+	LeaseFor time.Duration    // 0: a minute
 	Now      func() time.Time // nil: time.Now
 	Log      *slog.Logger     // nil: slog.Default()
 }
 
-// Runner runs jobs when they are due, and by name. No job overlaps itself.
+// Runner runs jobs when they are due, and by name. No job overlaps itself; with
+// a Store not in other processes either, and each time of a schedule is served
+// by one of them.
 type Runner struct {
 	cfg     RunnerConfig
 	cron    *cron.Cron
@@ -59,9 +68,15 @@ func NewRunner(cfg RunnerConfig) (*Runner, error) {
 	if cfg.Log == nil {
 		cfg.Log = slog.Default()
 	}
+	if cfg.Holder == "" {
+		cfg.Holder = holderName()
+	}
+	if cfg.LeaseFor == 0 {
+		cfg.LeaseFor = leaseFor
+	}
 	r := &Runner{cfg: cfg, cron: cron.New(cron.WithLocation(time.UTC)), byName: make(map[string]*runnable),
 		runs: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "tallybook_job_runs_total",
-			Help: "Runs of a job by outcome: ok, error, skipped (it still ran)."}, []string{"job", "outcome"}),
+			Help: "Runs of a job by outcome: ok, error, skipped (it still ran, or another process ran it)."}, []string{"job", "outcome"}),
 		seconds: prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "tallybook_job_last_run_seconds",
 			Help: "How long the last run of a job took."}, []string{"job"}),
 		success: prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "tallybook_job_last_success_timestamp_seconds",
@@ -89,15 +104,26 @@ func NewRunner(cfg RunnerConfig) (*Runner, error) {
 func (r *Runner) Run(ctx context.Context) error {
 	for _, job := range r.cfg.Jobs {
 		log := r.cfg.Log.With("job", job.Name)
-		_, err := r.cron.AddFunc(job.Schedule, func() {
-			err := r.RunOnce(ctx, job.Name, func(text string) { log.Debug("job progress", "text", text) })
-			if err != nil && ctx.Err() == nil {
-				log.Error("job", "err", err)
-			}
-		})
+		schedule, err := cron.ParseStandard(job.Schedule)
 		if err != nil {
 			return fmt.Errorf("schedule of job %s: %w", job.Name, err)
 		}
+		if r.cfg.Store != nil {
+			if err := r.cfg.Store.ScheduleJob(ctx, job.Name, job.Schedule); err != nil {
+				return err
+			}
+		}
+		r.cron.Schedule(schedule, cron.FuncJob(func() {
+			progress := func(text string) { log.Debug("job progress", "text", text) }
+			err := r.run(ctx, job.Name, lastDue(schedule, r.cfg.Now()), progress)
+			switch {
+			case err == nil || ctx.Err() != nil:
+			case errors.Is(err, store.ErrLeaseDone) || errors.Is(err, store.ErrLeaseHeld):
+				log.Debug("job", "err", err)
+			default:
+				log.Error("job", "err", err)
+			}
+		}))
 	}
 	r.cron.Start()
 	<-ctx.Done()
@@ -105,8 +131,13 @@ func (r *Runner) Run(ctx context.Context) error {
 	return nil
 }
 
-// RunOnce runs a job now. ErrRunning where it still runs.
-func (r *Runner) RunOnce(ctx context.Context, name string, progress func(string)) (err error) {
+// RunOnce runs a job now, out of turn. ErrRunning where it still runs.
+func (r *Runner) RunOnce(ctx context.Context, name string, progress func(string)) error {
+	return r.run(ctx, name, time.Time{}, progress)
+}
+
+// run serves a time of the job's schedule; due is zero out of turn.
+func (r *Runner) run(ctx context.Context, name string, due time.Time, progress func(string)) (err error) {
 	job := r.byName[name]
 	if job == nil {
 		return fmt.Errorf("%w: %q", ErrNoJob, name)
@@ -122,6 +153,10 @@ func (r *Runner) RunOnce(ctx context.Context, name string, progress func(string)
 			err = fmt.Errorf("job %s: panic: %v\n%s", name, p, debug.Stack())
 		}
 		ended, outcome := r.cfg.Now(), "ok"
+		if errors.Is(err, store.ErrLeaseDone) || errors.Is(err, store.ErrLeaseHeld) {
+			r.runs.WithLabelValues(name, "skipped").Inc()
+			return
+		}
 		if err != nil {
 			outcome = "error"
 		} else {
@@ -130,7 +165,13 @@ func (r *Runner) RunOnce(ctx context.Context, name string, progress func(string)
 		r.runs.WithLabelValues(name, outcome).Inc()
 		r.seconds.WithLabelValues(name).Set(ended.Sub(began).Seconds())
 	}()
-	if err := job.Run(ctx, began, progress); err != nil {
+	err = r.leased(ctx, name, due, func(ctx context.Context, l store.Lease) error {
+		if job.Leased != nil {
+			return job.Leased(ctx, l, began, progress)
+		}
+		return job.Run(ctx, began, progress)
+	})
+	if err != nil {
 		return fmt.Errorf("job %s: %w", name, err)
 	}
 	return nil
