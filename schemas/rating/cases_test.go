@@ -55,14 +55,19 @@ var notRated = map[string]string{
 
 func readCases(t *testing.T) (cases []pricingCase) {
 	t.Helper()
-	text, err := os.ReadFile("../../testdata/cases/pricing.json")
-	if err == nil {
-		err = json.Unmarshal(text, &cases)
-	}
-	if err != nil || len(cases) < 128 {
+	if err := json.Unmarshal(casesText(t), &cases); err != nil || len(cases) < 128 {
 		t.Fatalf("got %d cases, %v", len(cases), err)
 	}
 	return cases
+}
+
+func casesText(t testing.TB) []byte {
+	t.Helper()
+	text, err := os.ReadFile("../../testdata/cases/pricing.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return text
 }
 
 // casesOf are the cases of a model, or of one that begins so.

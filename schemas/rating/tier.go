@@ -2,6 +2,7 @@ package rating
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 
 	"github.com/go-json-experiment/json"
@@ -16,55 +17,54 @@ const maxTiers = 1000
 // tier prices the units above the edge of the tier before it, up to its own
 // edge: that one is the last unit of this tier.
 type tier struct {
-	upTo     Number // not given in the last
-	rate     Number // of unit_price, or rate_percent
-	flatFee  Number
-	hasPrice bool // rate was given
+	upTo    Number // not given in the last
+	rate    Number // of unit_price, or rate_percent
+	flatFee Number
 }
 
-// readTiers: edges rise, the last is open.
+// readTiers: edges rise, the last is open. It stops at the first tier at fault,
+// since each stands on the one before.
 func (p *Price) readTiers(field string, value jsontext.Value) []schemas.FieldProblem {
 	var list []map[string]jsontext.Value
 	if err := json.Unmarshal(value, &list); err != nil || len(list) == 0 || len(list) > maxTiers {
 		return []schemas.FieldProblem{problem(field, "must be a list of 1 to %d objects, each name once", maxTiers)}
 	}
-	names := []string{"up_to", "unit_price", "flat_fee"}
-	if p.model == "graduated_percentage" {
-		names[1] = "rate_percent"
-	}
 	last := NumberOf(0)
 	for i, values := range list {
-		if values == nil {
-			return []schemas.FieldProblem{problem(fmt.Sprintf("%s[%d]", field, i), "must be an object")}
+		at := fmt.Sprintf("%s[%d]", field, i)
+		t, bad := p.readTier(at, values)
+		if len(bad) > 0 {
+			return bad
 		}
-		at := fmt.Sprintf("%s[%d].", field, i)
-		for name := range values {
-			if !slices.Contains(names, name) {
-				return []schemas.FieldProblem{problem(at+name, "is no parameter of a tier of the model %s; it has %s, %s, %s", p.model, names[0], names[1], names[2])}
-			}
+		if open := i == len(list)-1; open != t.upTo.IsZero() || !open && t.upTo.Cmp(last) <= 0 {
+			return []schemas.FieldProblem{problem(at+".up_to", "must be a decimal above %s, and null in the last tier alone", last)}
 		}
-		var t tier
-		if edge, open := values["up_to"], i == len(list)-1; !open || !isNull(edge) {
-			var ok bool
-			if t.upTo, ok = readAmount(edge); !ok || open || t.upTo.Cmp(last) <= 0 {
-				return []schemas.FieldProblem{problem(at+"up_to", "must be a decimal above %s, and null in the last tier alone", last)}
-			}
-			last = t.upTo
-		}
-		for name, into := range map[string]*Number{names[1]: &t.rate, names[2]: &t.flatFee} {
-			given := values[name]
-			if isNull(given) {
-				continue
-			}
-			var ok bool
-			if *into, ok = readAmount(given); !ok {
-				return []schemas.FieldProblem{problem(at+name, "%s", mustBeAmount)}
-			}
-		}
-		t.hasPrice = !t.rate.IsZero()
+		last = t.upTo
 		p.tiers = append(p.tiers, t)
 	}
 	return nil
+}
+
+func (p *Price) readTier(at string, values map[string]jsontext.Value) (t tier, bad []schemas.FieldProblem) {
+	if values == nil {
+		return t, []schemas.FieldProblem{problem(at, "must be an object")}
+	}
+	rate := "unit_price"
+	if p.model == "graduated_percentage" {
+		rate = "rate_percent"
+	}
+	into := map[string]*Number{"up_to": &t.upTo, rate: &t.rate, "flat_fee": &t.flatFee}
+	for _, name := range slices.Sorted(maps.Keys(values)) {
+		number, ok := into[name]
+		if !ok {
+			bad = append(bad, problem(at+"."+name, "is no parameter of a tier of the model %s; it has up_to, %s, flat_fee", p.model, rate))
+		} else if !isNull(values[name]) {
+			if *number, ok = readAmount(values[name]); !ok {
+				bad = append(bad, problem(at+"."+name, "%s", mustBeAmount))
+			}
+		}
+	}
+	return t, bad
 }
 
 // graduated prices each unit in its own tier.
@@ -100,7 +100,7 @@ func (l *Line) volume(p *Price, q Number, used bool) {
 func (l *Line) tier(p *Price, i int, above, units Number, used bool) {
 	t := &p.tiers[i]
 	part := Part{Tier: i + 1, Above: above, UpTo: t.upTo}
-	if units.Sign() > 0 && (t.hasPrice || t.flatFee.IsZero()) {
+	if units.Sign() > 0 && (!t.rate.IsZero() || t.flatFee.IsZero()) {
 		part.Kind, part.Quantity = Usage, units
 		if p.model == "graduated_percentage" {
 			part.Percent, part.Amount = t.rate.orZero(), units.percent(t.rate)
