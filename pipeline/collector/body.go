@@ -92,12 +92,17 @@ func decoded(encoding string, body io.Reader) (r io.Reader, release func(), p *a
 	return nil, nil, refuse(http.StatusUnsupportedMediaType, "content encoding %q is not taken; gzip and zstd are", encoding)
 }
 
-// read takes in the whole body, decompressed, at most MaxBodyBytes of it, and
-// charges the request's load as the buffer grows.
+// read takes in the whole body, decompressed, at most MaxBodyBytes of it.
 func (c *Collector) read(w http.ResponseWriter, r *http.Request, l *load) ([]byte, *api.Failure) {
+	return readUpTo(w, r, l, c.cfg.MaxBodyBytes)
+}
+
+// readUpTo takes in a body of up to limit bytes, decompressed, and charges the
+// request's load as the buffer grows.
+func readUpTo(w http.ResponseWriter, r *http.Request, l *load, limit int) ([]byte, *api.Failure) {
 	// What comes over the wire is limited too: a compressed body can be endless
 	// and still mean nothing.
-	wire := &wire{body: http.MaxBytesReader(w, r.Body, int64(c.cfg.MaxBodyBytes))}
+	wire := &wire{body: http.MaxBytesReader(w, r.Body, int64(limit))}
 	body, release, p := decoded(r.Header.Get("Content-Encoding"), wire)
 	if p != nil && wire.err != nil {
 		p = readProblem(wire.err)
@@ -110,7 +115,7 @@ func (c *Collector) read(w http.ResponseWriter, r *http.Request, l *load) ([]byt
 	var buf []byte
 	for {
 		if len(buf) == cap(buf) {
-			grown := c.grow(cap(buf), r.ContentLength)
+			grown := grow(cap(buf), limit, r.ContentLength)
 			if !l.budget.take(int64(grown - cap(buf))) {
 				return nil, unavailable(1*time.Second, "too many bytes are in flight; try again")
 			}
@@ -119,8 +124,8 @@ func (c *Collector) read(w http.ResponseWriter, r *http.Request, l *load) ([]byt
 		}
 		n, err := body.Read(buf[len(buf):cap(buf)])
 		buf = buf[:len(buf)+n]
-		if len(buf) > c.cfg.MaxBodyBytes {
-			return nil, tooLarge("a body", c.cfg.MaxBodyBytes)
+		if len(buf) > limit {
+			return nil, tooLarge("a body", limit)
 		}
 		if err == io.EOF {
 			return buf, nil
@@ -147,15 +152,15 @@ func (w *wire) Read(p []byte) (int, error) {
 
 // grow is the next size of a buffer. What the client announces is believed up to
 // 256 KiB; memory beyond that has to be earned by sending.
-func (c *Collector) grow(size int, announced int64) int {
+func grow(size, limit int, announced int64) int {
 	const believed = 256 << 10
 	if size == 0 {
 		if announced < 0 {
 			announced = 4 << 10
 		}
-		return int(min(announced, believed, int64(c.cfg.MaxBodyBytes))) + 1
+		return int(min(announced, believed, int64(limit))) + 1
 	}
-	return min(2*size, c.cfg.MaxBodyBytes+1)
+	return min(2*size, limit+1)
 }
 
 func tooLarge(what string, limit int) *api.Failure {

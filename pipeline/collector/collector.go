@@ -34,7 +34,7 @@ type Config struct {
 	// broker is full, or the workers are far behind. Requests then get 503.
 	Behind func() bool
 
-	MaxInFlight    int64         // bytes of bodies between first byte and acknowledgement; default 64 MiB
+	MaxInFlight    int64         // bytes of bodies between first byte and acknowledgement, as many again of webhooks; default 64 MiB
 	MaxBodyBytes   int           // of a batch, after decompression; default 32 MiB
 	MaxEventBytes  int           // of one event; default 1 MiB, at most that
 	MaxEvents      int           // of a request; default 10,000
@@ -86,6 +86,7 @@ type Collector struct {
 	lanes    map[schemas.Topic][]*lane
 	numbers  map[schemas.Topic][]int // 0, 1, …: what the partitioner chooses from
 	inFlight budget
+	unsigned budget        // of webhooks, whose senders are not known yet
 	stopped  chan struct{} // closed when Run ends
 	metrics  *metrics
 	decoders sync.Pool // of *decoder
@@ -102,7 +103,7 @@ func New(cfg Config) (*Collector, error) {
 	}
 	c := &Collector{cfg: cfg, stopped: make(chan struct{}),
 		lanes: map[schemas.Topic][]*lane{}, numbers: map[schemas.Topic][]int{}}
-	c.inFlight.max = cfg.MaxInFlight
+	c.inFlight.max, c.unsigned.max = cfg.MaxInFlight, cfg.MaxInFlight
 	c.catalog.store, c.unknown.collector = cfg.Store, c
 	c.decoders.New = func() any { return new(decoder) }
 	var err error

@@ -78,17 +78,23 @@ func (c *Collector) newWebhook(r *http.Request, kind, endpoint string) *webhook 
 	return &webhook{c: c, kind: kind, endpoint: endpoint, account: mux.Vars(r)["account"], received: c.cfg.Now().Truncate(time.Millisecond)}
 }
 
-// body reads what was posted, within the memory that l charges.
+// webhookLoad is the memory of a webhook's body. It is read before its signature
+// can be checked, so that anybody may fill it: it is kept apart from that of
+// callers with keys.
+func (c *Collector) webhookLoad() *load {
+	l := &load{budget: &c.unsigned}
+	l.users.Store(1)
+	return l
+}
+
+// webhookBody reads what was posted, within the memory that l charges.
 func (c *Collector) webhookBody(w http.ResponseWriter, r *http.Request, l *load, limit int) ([]byte, error) {
 	if c.cfg.Behind() {
 		return nil, unavailable(5*time.Second, "the log is full or the workers are behind; try again later")
 	}
-	body, p := c.read(w, r, l)
+	body, p := readUpTo(w, r, l, limit)
 	if p != nil {
 		return nil, p
-	}
-	if len(body) > limit {
-		return nil, tooLarge("a webhook", limit)
 	}
 	return body, nil
 }

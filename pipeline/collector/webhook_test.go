@@ -8,6 +8,7 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
+	"net"
 	"net/http"
 	"net/url"
 	"os"
@@ -298,5 +299,37 @@ func TestMandrillListWithBadEvents(t *testing.T) {
 	}
 	if kept := s.messages(t, schemas.Usage); len(kept) != 4 || string(kept[1].Value) != "5" && string(kept[0].Value) != "5" {
 		t.Errorf("kept as errors: %v", kept)
+	}
+}
+
+// Whoever has no key cannot take the memory of those who have: bodies of webhooks
+// that never end leave room for events.
+func TestUnsignedBodiesLeaveRoom(t *testing.T) {
+	st, err := store.Open(t.Context(), filepath.Join(t.TempDir(), "store.db"), store.Options{Log: quiet})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer st.Close()
+	const room = 1 << 20
+	s := newSetup(t, Config{Store: st, MaxInFlight: room, Webhooks: Webhooks{MailgunKey: "m", MandrillKey: "n"}})
+	for i := range 64 {
+		conn, err := net.Dial("tcp", strings.TrimPrefix(s.url, "http://"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer conn.Close()
+		path := []string{"mailgun", "mandrill"}[i%2]
+		if _, err := fmt.Fprintf(conn, "POST /webhooks/%s/a HTTP/1.1\r\nHost: x\r\nContent-Type: %s\r\nContent-Length: %d\r\n\r\n{", path, formType, room/32); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for deadline := time.Now().Add(10 * time.Second); s.collector.unsigned.used.Load() < room*9/10; time.Sleep(time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatalf("%d bytes of webhooks are in flight, want nearly %d", s.collector.unsigned.used.Load(), room)
+		}
+	}
+	event := `{"specversion":"1.0","id":"1","source":"t","type":"api.request","subject":"a","data":{"endpoint":"/` + strings.Repeat("x", 1000) + `","status":200}}`
+	if a := s.post(t, "/v1/events", []byte("["+event+strings.Repeat(","+event, 99)+"]")); a.status != http.StatusAccepted {
+		t.Errorf("events beside them: got %d %s", a.status, a.body)
 	}
 }

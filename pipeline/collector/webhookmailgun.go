@@ -41,7 +41,7 @@ func notAcceptable(format string, args ...any) error {
 // mailgun takes one event. The signature covers timestamp and token alone, so
 // that a token is good for one body: it is remembered once that is durable.
 func (c *Collector) mailgun(w http.ResponseWriter, r *http.Request) error {
-	l := c.newLoad()
+	l := c.webhookLoad()
 	defer l.drop()
 	text, err := c.webhookBody(w, r, l, c.cfg.MaxEventBytes)
 	if err != nil {

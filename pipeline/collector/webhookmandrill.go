@@ -24,7 +24,7 @@ const mandrillTestKey = "test-webhook"
 // mandrill takes a list of events, each of which becomes a record of its own. An
 // event that is no good does not hold up the others: it becomes an error.
 func (c *Collector) mandrill(w http.ResponseWriter, r *http.Request) error {
-	l := c.newLoad()
+	l := c.webhookLoad()
 	defer l.drop()
 	text, err := c.webhookBody(w, r, l, c.cfg.MaxBodyBytes)
 	if err != nil {
