@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"tallybook/api"
 	"tallybook/schemas"
 	"tallybook/store"
 )
@@ -116,5 +117,29 @@ func TestRetractionRecord(t *testing.T) {
 	}
 	if string(ev.Subject) != "acme" || string(ev.Type) != schemas.TypeRetracted {
 		t.Errorf("got %s of %s", ev.Type, ev.Subject)
+	}
+}
+
+// What takes from the counts, or brings its own money, is the administrators'
+// alone: a customer's own key may write events too.
+func TestOnlyAdministratorsTakeAway(t *testing.T) {
+	c := &Collector{cfg: Config{Rules: schemas.DefaultRules(), MaxEventBytes: 1 << 20, Now: time.Now}}
+	for data, free := range map[string]bool{
+		`"api.request","data":{"endpoint":"/","status":200}`:                                                                       true,
+		`"api.request","data":{"endpoint":"/","status":200,"quantity":0}`:                                                          true,
+		`"api.request","data":{"endpoint":"/","status":200,"quantity":-1}`:                                                         false,
+		`"api.request","data":{"endpoint":"/","status":200,"quantity":"-0.000000001"}`:                                             false,
+		`"event.retracted","data":{"event":{"source":"s","id":"x"},"revision":1,"reason":"r"}`:                                     false,
+		`"event\u002eretracted","data":{"event":{"source":"s","id":"x"},"revision":1,"reason":"r"}`:                                false,
+		`"event.amended","data":{"event":{"source":"s","id":"x"},"revision":1,"after":{"endpoint":"/","status":200},"reason":"r"}`: false,
+		`"rated.usage","data":{"metric":"m","qty":1,"price":-5,"begin":"2026-01-01T00:00:00Z","groupby":{}}`:                       false,
+	} {
+		value := []byte(`{"specversion":"1.0","id":"1","source":"s","subject":"a","type":` + data + `}`)
+		for _, caller := range []api.Caller{{Role: store.RoleAdmin}, {Role: store.RoleAccount, Account: "a"}, {Role: store.RoleIngest, Account: "a"}, {Role: store.RoleIngest}} {
+			e := c.check(&decoder{}, value, caller, time.Now())
+			if got, want := e.rejected == nil, free || caller.IsAdmin(); got != want {
+				t.Errorf("%s as %s: accepted is %t, want %t (%v)", data, caller.Role, got, want, e.rejected)
+			}
+		}
 	}
 }

@@ -74,9 +74,8 @@ func (c *Collector) check(d *decoder, raw []byte, caller api.Caller, received ti
 	if rejection == nil {
 		rejection = c.cfg.Rules.Validate(d.topic, &d.event, received.UnixMicro())
 	}
-	if rejection == nil && schemas.IsCorrection(d.event.Type) && !caller.IsAdmin() {
-		rejection = &schemas.Rejection{Reason: schemas.ReservedType, Field: "type",
-			Message: "only administrators send corrections; of application events PUT, PATCH and DELETE of /events/{id}/ are open to their account"}
+	if rejection == nil && !caller.IsAdmin() {
+		rejection = administrators(&d.event)
 	}
 	if rejection != nil {
 		e.rejected = rejection
@@ -92,7 +91,8 @@ func (c *Collector) check(d *decoder, raw []byte, caller api.Caller, received ti
 		e.rejected = rejection
 		return e
 	}
-	if e.rejected = mayWrite(caller, string(account), d.event.Type); e.rejected != nil {
+	if !caller.IsAdmin() && caller.Account != "" && caller.Account != string(account) {
+		e.rejected = &schemas.Rejection{Reason: schemas.WrongAccount, Field: "subject", Message: "the key is of another account than subject names"}
 		return e
 	}
 	e.key = bytes.Clone(account)
@@ -106,16 +106,19 @@ func (c *Collector) check(d *decoder, raw []byte, caller api.Caller, received ti
 	return e
 }
 
-// mayWrite keeps a caller to its account, and corrections to administrators.
-func mayWrite(caller api.Caller, account string, eventType []byte) *schemas.Rejection {
-	if caller.IsAdmin() {
-		return nil
-	}
-	if caller.Account != "" && caller.Account != account {
-		return &schemas.Rejection{Reason: schemas.WrongAccount, Field: "subject", Message: "the key is of another account than subject names"}
-	}
-	if t := string(eventType); t == schemas.TypeRetracted || t == schemas.TypeAmended {
-		return &schemas.Rejection{Reason: schemas.WrongAccount, Field: "type", Message: "only administrators may correct events here"}
+// administrators says what of an event is theirs alone: what takes away from
+// that which was counted, and what brings its own price. A customer's key writes
+// events too.
+func administrators(ev *schemas.Event) *schemas.Rejection {
+	switch {
+	case schemas.IsCorrection(ev.Type):
+		return &schemas.Rejection{Reason: schemas.ReservedType, Field: "type",
+			Message: "only administrators send corrections; of application events PUT, PATCH and DELETE of /events/{id}/ are open to their account"}
+	case string(ev.Type) == schemas.TypeRatedUsage:
+		return &schemas.Rejection{Reason: schemas.ReservedType, Field: "type", Message: "only administrators send usage that brings its price"}
+	case ev.HasQuantity && ev.Quantity.Cmp(schemas.Decimal{}) < 0:
+		return &schemas.Rejection{Reason: schemas.OutOfRange, Field: "data.quantity",
+			Message: "must not be negative: only administrators take back what was counted"}
 	}
 	return nil
 }
