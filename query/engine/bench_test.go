@@ -118,7 +118,7 @@ func BenchmarkScan(b *testing.B) {
 	}
 	r.events = nil
 	for name, q := range map[string]*Question{
-		"one column":   {Filters: map[string][]string{"source": {"test"}}},
+		"one column":   {Filters: map[string][]string{"type": {"api.request"}}},
 		"by client_ip": {GroupBy: []string{"client_ip"}},
 		"by minute":    {Window: Window{Size: Minute}},
 		"one account":  {GroupBy: []string{"client_ip"}, Accounts: []string{"account-077"}},

@@ -26,13 +26,12 @@ type nameReader struct {
 }
 
 // columnName is how the archive rows of a topic have the name; ok is false
-// where they cannot.
+// where they cannot. The source is none: a row that takes an event away has
+// that of the correction, so that the event would stay in its group.
 func columnName(topic schemas.Topic, name string) (nameReader, bool) {
 	switch {
 	case name == Account:
 		return codeReader("account", func(r *archive.Rows) []archive.Code { return r.Account }), true
-	case name == "source":
-		return codeReader(name, func(r *archive.Rows) []archive.Code { return r.Source }), true
 	case name == "type":
 		return codeReader(name, func(r *archive.Rows) []archive.Code { return r.Type }), true
 	case name == "status" && topic != schemas.Emails:

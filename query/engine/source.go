@@ -42,7 +42,7 @@ func (s *source) name(name string, filter bool) (nameReader, bool) {
 		return s.meter.name(dim), true
 	case schemas.IsMeterFamily(s.family.Name) && dim >= 0:
 		return nameReader{}, true // asked by Known
-	case s.family == schemas.FamilyRated && name != Account && name != "source":
+	case s.family == schemas.FamilyRated && name != Account:
 		return s.rated.name(name, filter)
 	case s.family == schemas.FamilyRequest && name == "region":
 		return dimensionReader(name), true
