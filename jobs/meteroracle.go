@@ -94,6 +94,21 @@ func parseJSON(text string, to any) error {
 
 var pathStep = regexp.MustCompile(`^(?:\.([^.\[]+)|\['((?:[^'\\]|\\.)*)'\]|\["((?:[^"\\]|\\.)*)"\]|\[(-?[0-9]+)\])`)
 
+// dims are the values of the meter's dimensions.
+func (r *oracleRow) dims(meter *schemas.Meter) (dims []string, err error) {
+	for _, name := range meter.Family.Dims {
+		text, _, err := r.find(meter.Definition.GroupBy[name])
+		if err != nil {
+			return nil, err
+		}
+		if len(text) > schemas.MaxString {
+			text = schemas.OtherDimension
+		}
+		dims = append(dims, text)
+	}
+	return dims, nil
+}
+
 // find is the text of what stands at a JSONPath: "" for nothing, null, an object
 // or an array.
 func (r *oracleRow) find(path string) (text string, isText bool, err error) {

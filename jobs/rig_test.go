@@ -33,6 +33,7 @@ type event struct {
 	family *schemas.Family // nil: adds to none
 	dims   []string
 	adds   schemas.Measures
+	live   *schemas.Family // of a declared meter of its latency that is folded live
 }
 
 func (e *event) sign() int64 {
@@ -152,6 +153,12 @@ func (r *rig) stage(tp schemas.Partition, events, refused []event, duplicates in
 func (r *rig) addDeltas(c *store.Checkpoint, events []event) {
 	series := make(map[schemas.SeriesID]int)
 	at := make(map[cell]int)
+	for _, e := range events {
+		if e.live != nil {
+			e.family, e.dims, e.adds.Quantity, e.adds.Bytes = e.live, nil, schemas.Decimal{}, 0
+			events = append(events, e)
+		}
+	}
 	for i := range events {
 		e := &events[i]
 		if e.family == nil {

@@ -181,8 +181,7 @@ func TestExtremesOfUnfilledMeter(t *testing.T) {
 	m := r.declare(schemas.MeterDefinition{Slug: "peak", EventType: "api.request", Aggregation: schemas.Max, ValueProperty: "$.latency_ms"})
 	live := func(latency float64, taken bool) event {
 		e := valued(latency, taken)
-		e.family, e.dims = m.Family, nil
-		e.adds.Quantity = schemas.Decimal{}
+		e.live = m.Family
 		return e
 	}
 	id := []store.MeterID{store.MeterIDOf(&m.Meter)}
@@ -195,4 +194,13 @@ func TestExtremesOfUnfilledMeter(t *testing.T) {
 	}
 	r.recompute()
 	r.wantRows("peak", `02T10 acme []: 1, 1 9 9 9`)
+	r.wantVerified("filled")
+	set := func(value string) { // value_min
+		key := dec(value).SortKey()
+		r.sql(`UPDATE rollup_hours SET value_min = ? WHERE series = (SELECT id FROM series WHERE family = ?)`, key[:], m.Family.Name)
+	}
+	set("5")
+	r.finds(DiffRollup, m.Family.Name, "value minimum is 5, the archive has 9") // also where values were taken away
+	set("9")
+	r.wantVerified("as it was")
 }

@@ -26,7 +26,6 @@ type meterPair struct {
 	family          *schemas.Family
 	rollup, archive schemas.Measures
 	stored, counted sketchSum
-	retracted       bool // a value was taken back: the extremes are another job's
 }
 
 // sketchSum stands for a sketch: equal sums are equal counts in all buckets, but
@@ -131,7 +130,7 @@ func (m *meterCheck) add(rows *archive.Rows, i int) error {
 			}
 			return ""
 		}
-		p := m.atRow(schemas.FamilyLatency, []string{text(schemas.API), text(schemas.Version), text(schemas.Endpoint)})
+		_, p := m.atRow(schemas.FamilyLatency, []string{text(schemas.API), text(schemas.Version), text(schemas.Endpoint)})
 		p.counted.add(schemas.BucketOf(rows.LatencyMS[i]), r.sign)
 	}
 	for n := range m.meters {
@@ -146,18 +145,11 @@ func (m *meterCheck) add(rows *archive.Rows, i int) error {
 
 func (m *meterCheck) addMeter(meter *schemas.Meter) error {
 	r := &m.row
-	var dims []string
-	for _, name := range meter.Family.Dims {
-		text, _, err := r.find(meter.Definition.GroupBy[name])
-		if err != nil {
-			return err
-		}
-		if len(text) > schemas.MaxString {
-			text = schemas.OtherDimension
-		}
-		dims = append(dims, text)
+	dims, err := r.dims(meter)
+	if err != nil {
+		return err
 	}
-	p := m.atRow(meter.Family, dims)
+	key, p := m.atRow(meter.Family, dims)
 	p.archive.Count += r.sign
 	if meter.Aggregation == schemas.Count {
 		return nil
@@ -177,16 +169,44 @@ func (m *meterCheck) addMeter(meter *schemas.Meter) error {
 		return nil // no number, or too large: not counted
 	}
 	x := folded{sign: r.sign, Measures: schemas.Measures{ValueCount: 1, ValueSum: value, ValueMin: value, ValueMax: value}}
-	p.retracted = p.retracted || r.sign < 0
+	m.c.extremes.take(key, &x)
 	if meter.Aggregation == schemas.Percentile {
 		p.counted.add(schemas.BucketOfDecimal(value), r.sign)
 	}
 	return addSigned(&p.archive, &x)
 }
 
-func (m *meterCheck) atRow(f *schemas.Family, dims []string) *meterPair {
+func (m *meterCheck) atRow(f *schemas.Family, dims []string) (cell, *meterPair) {
 	s := schemas.Series{ID: schemas.MakeSeriesID(f.Name, m.row.account, dims), Account: m.row.account, Family: f.Name, Dims: dims}
-	return m.at(f, m.row.hour, &s)
+	return cell{m.row.hour, s.ID}, m.at(f, m.row.hour, &s)
+}
+
+// survive gives a row's values to the cells of meters that lost some.
+func (m *meterCheck) survive(rows *archive.Rows, i int, taken map[cell]*survivors) error {
+	r := &m.row
+	r.set(rows, i)
+	for n := range m.meters {
+		meter := &m.meters[n]
+		if !r.matches(meter.EventType) || meter.Aggregation == schemas.Count || meter.Aggregation == schemas.UniqueCount {
+			continue
+		}
+		dims, err := r.dims(meter)
+		if err != nil {
+			return err
+		}
+		s := taken[cell{r.hour, schemas.MakeSeriesID(meter.Family.Name, r.account, dims)}]
+		if s == nil {
+			continue
+		}
+		text, _, err := r.find(meter.Definition.ValueProperty)
+		if err != nil {
+			return err
+		}
+		if value, err := schemas.ParseDecimal([]byte(text)); err == nil {
+			s.add(value)
+		}
+	}
+	return nil
 }
 
 // compare reports the series and hours on which the sides differ, in order.
@@ -194,7 +214,7 @@ func (m *meterCheck) compare() {
 	var differ []cell
 	for key, p := range m.cells {
 		for _, x := range []*schemas.Measures{&p.rollup, &p.archive} {
-			if x.ValueCount <= 0 || p.retracted {
+			if x.ValueCount <= 0 {
 				x.ValueMin, x.ValueMax = schemas.Decimal{}, schemas.Decimal{}
 			}
 		}

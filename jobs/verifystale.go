@@ -49,15 +49,26 @@ func (e *extremeCheck) finish(ctx context.Context, c *dayCheck) error {
 		}
 	}
 	for key, s := range e.taken {
-		p := c.at(key)
-		p.archive.ValueMin, p.archive.ValueMax = s.min, s.max
+		if sides := c.sides(key); sides != nil {
+			sides[1].ValueMin, sides[1].ValueMax = s.min, s.max
+		}
 	}
 	for key := range e.stale {
-		if p := c.pairs[key]; p != nil {
-			for _, m := range []*schemas.Measures{&p.rollup, &p.archive} {
-				m.ValueMin, m.ValueMax = schemas.Decimal{}, schemas.Decimal{}
-			}
+		for _, m := range c.sides(key) {
+			m.ValueMin, m.ValueMax = schemas.Decimal{}, schemas.Decimal{}
 		}
+	}
+	return nil
+}
+
+// sides are what the rollups and the archive say of a cell, also of a declared
+// meter's.
+func (c *dayCheck) sides(key cell) []*schemas.Measures {
+	if p := c.pairs[key]; p != nil {
+		return []*schemas.Measures{&p.rollup, &p.archive}
+	}
+	if p := c.meters.cells[key]; p != nil {
+		return []*schemas.Measures{&p.rollup, &p.archive}
 	}
 	return nil
 }
@@ -65,13 +76,19 @@ func (e *extremeCheck) finish(ctx context.Context, c *dayCheck) error {
 // readFile passes over what the first pass has reported.
 func (e *extremeCheck) readFile(ctx context.Context, c *dayCheck, f *store.ArchiveFile) error {
 	err := withFile(f, func(name string) error {
-		return c.cfg.Archive.Read(ctx, name, foldColumns[c.topic], func(rows *archive.Rows) error {
+		return c.cfg.Archive.Read(ctx, name, c.meters.columns(), func(rows *archive.Rows) error {
 			for i := range rows.Len() {
 				x, err := foldRow(rows, i)
 				if err != nil {
 					return err
 				}
-				if x.family == nil || x.ValueCount == 0 || x.sign < 0 || schemas.DayOf(rows.Time[i]) != c.day {
+				if x.sign < 0 || schemas.DayOf(rows.Time[i]) != c.day {
+					continue
+				}
+				if err := c.meters.survive(rows, i, e.taken); err != nil {
+					return err
+				}
+				if x.family == nil || x.ValueCount == 0 {
 					continue
 				}
 				key := cell{schemas.HourOf(rows.Time[i]), schemas.MakeSeriesID(x.family.Name, x.account, x.dims[:len(x.family.Dims)])}
