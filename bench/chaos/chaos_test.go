@@ -1,7 +1,10 @@
 package main
 
 import (
+	"slices"
+	"strings"
 	"testing"
+	"time"
 
 	"tallybook/pipeline/producer"
 	"tallybook/schemas"
@@ -56,5 +59,45 @@ func TestParseHTTPID(t *testing.T) {
 		if p, n, ok := parseHTTPID(id); ok {
 			t.Errorf("%q: got %d %d, want not ok", id, p, n)
 		}
+	}
+}
+
+// A correction comes in a later wave than what it waits for, and once.
+func TestWavesOfCorrections(t *testing.T) {
+	l := &fixLoad{began: time.Now(), waves: 70}
+	sent, inWave := map[string]bool{}, []string{}
+	var d schemas.Decoder
+	var ev schemas.Event
+	for wave := range l.waves + 2*fixLag + 1 {
+		for _, m := range l.wave(wave) {
+			if why := d.Decode(schemas.Usage, m.Value, &ev); why != nil {
+				t.Fatal(why)
+			}
+			if why := schemas.DefaultRules().Validate(schemas.Usage, &ev, time.Now().UnixMicro()); string(ev.Type) != schemas.TypeRequest && why != nil {
+				t.Fatal(why)
+			}
+			id := string(ev.ID)
+			if n, revision, ok := strings.Cut(id, "-"); ok {
+				before := n
+				if revision == "2" {
+					before = n + "-1"
+				}
+				if !sent[before] {
+					t.Errorf("wave %d: %s comes before %s", wave, id, before)
+				}
+			}
+			if sent[id] || slices.Contains(inWave, id) {
+				t.Errorf("wave %d: %s is there again", wave, id)
+			}
+			inWave = append(inWave, id)
+		}
+		for _, id := range inWave {
+			sent[id] = true
+		}
+		inWave = inWave[:0]
+	}
+	want, err := l.expect()
+	if err != nil || int64(len(sent)) != want.events+want.corrections {
+		t.Errorf("got %d records (%v), want %d", len(sent), err, want.events+want.corrections)
 	}
 }

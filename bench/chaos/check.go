@@ -29,6 +29,7 @@ func (t *test) check(ctx context.Context) error {
 		return err
 	}
 	t.kafka.kafka.Close()
+	t.fixes.kafka.kafka.Close()
 	if err := t.child.stop(30 * time.Second); err != nil {
 		return err
 	}
@@ -54,7 +55,14 @@ func (t *test) check(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	t.checkSums(&balance.Total, expected, own, logged)
+	fixes, err := t.fixes.expect()
+	if err != nil {
+		return err
+	}
+	t.checkSums(&balance.Total, expected, own+fixes.events+fixes.corrections, logged)
+	if err := t.checkFixes(ctx, st, &balance.Total, fixes); err != nil {
+		return err
+	}
 	if err := t.checkTotals(ctx, st, expected); err != nil {
 		return err
 	}
@@ -62,7 +70,7 @@ func (t *test) check(ctx context.Context) error {
 		return err
 	}
 	t.checkCommands(ctx)
-	return t.checkOutside(ctx, expected, own, balance.Total.Rejected)
+	return t.checkOutside(ctx, expected, fixes, own, balance.Total.Rejected)
 }
 
 // drained waits until every position stands at the end of its log, and says how
@@ -161,7 +169,8 @@ func (t *test) checkHTTP(ctx context.Context, st *store.Store, ar *archive.Archi
 	return counted, nil
 }
 
-// checkSums holds the ledger's sums against what was sent.
+// checkSums holds the ledger's sums against what was sent; own is what the
+// generator did not make.
 func (t *test) checkSums(ledger *jobs.BalanceLine, expected *producer.Expected, own, logged int64) {
 	sent, accepted, givenUp, silent := t.http.totals()
 	t.show("kills", "%d in %s, %d of them before it was ready", t.killed, t.took.Round(time.Second), t.inStart)
@@ -169,7 +178,7 @@ func (t *test) checkSums(ledger *jobs.BalanceLine, expected *producer.Expected, 
 	t.show("acknowledged over Kafka", "%d records; pieces sent again after an error: %d", t.kafka.acknowledged, t.kafka.unanswered)
 	t.show("accepted over HTTP", "%d of %d events; no answer to %d requests, %d events given up", accepted, sent, silent, givenUp)
 	t.show("in the log", "%d records, %d of them there again", logged, logged-expected.Records-own)
-	t.show("counted", "%d = %d of the generator + %d over HTTP", ledger.Counted, expected.Counted, own)
+	t.show("counted", "%d = %d of the generator + %d over HTTP and corrected", ledger.Counted, expected.Counted, own)
 	t.show("late, of these", "%d", expected.Late)
 	t.show("duplicates", "%d; the generator made %d", ledger.Duplicate, expected.Duplicates)
 	t.show("rejected", "%d; the generator made %d", ledger.Rejected, expected.Rejected())
@@ -222,15 +231,15 @@ func lastLine(out []byte) string {
 
 // outside is what bench/readers/count.py prints.
 type outside struct {
-	Rows     map[schemas.Topic]int64 // events, without refused records
-	Distinct map[schemas.Topic]int64 // their identities
+	Rows     map[schemas.Topic]int64 // events that are left, without refused records
+	Distinct map[schemas.Topic]int64 // identities of events and corrections
 	Own      int64                   // of source httpSource
-	Bytes    int64                   // of the others
+	Bytes    int64                   // of the others, those of corrections taken off
 	Refused  int64                   // records
 }
 
 // checkOutside counts the Parquet files with a program that is not ours.
-func (t *test) checkOutside(ctx context.Context, expected *producer.Expected, own, refused int64) error {
+func (t *test) checkOutside(ctx context.Context, expected *producer.Expected, fixes *fixTotals, own, refused int64) error {
 	if t.python == "" {
 		t.show("outside reader", "not run (-python names one with duckdb)")
 		return nil
@@ -248,19 +257,22 @@ func (t *test) checkOutside(ctx context.Context, expected *producer.Expected, ow
 	var rows int64
 	for _, topic := range schemas.Topics {
 		want := expected.Topics[topic].Events
+		records := want
 		if topic == schemas.Usage {
-			want += own
+			want += own + fixes.left.Events
+			records += own + fixes.events + fixes.corrections
 		}
 		rows += got.Rows[topic]
-		if got.Rows[topic] != want || got.Distinct[topic] != want {
-			t.find("outside reader: %s has %d rows of %d events, should be %d", topic, got.Rows[topic], got.Distinct[topic], want)
+		if got.Rows[topic] != want || got.Distinct[topic] != records {
+			t.find("outside reader: %s has %d events of %d records, should be %d of %d", topic, got.Rows[topic], got.Distinct[topic], want, records)
 		}
 	}
-	if got.Own != own || got.Bytes != expected.Topics[schemas.Usage].Bytes || got.Refused != refused {
+	bytes := expected.Topics[schemas.Usage].Bytes + fixes.left.Bytes
+	if got.Own != own || got.Bytes != bytes || got.Refused != refused {
 		t.find("outside reader: %d events over HTTP, %d bytes, %d refused; should be %d, %d, %d",
-			got.Own, got.Bytes, got.Refused, own, expected.Topics[schemas.Usage].Bytes, refused)
+			got.Own, got.Bytes, got.Refused, own, bytes, refused)
 	}
-	t.show("outside reader", "%d rows, all distinct, %d refused records", rows, got.Refused)
+	t.show("outside reader", "%d events, all distinct, %d refused records", rows, got.Refused)
 	return nil
 }
 

@@ -3,13 +3,16 @@
 //
 //	go run ./bench/chaos -kills 50 -events 2000000
 //
-// Two loads run through all kills: the generator's (duplicates, late and
+// Three loads run through all kills: the generator's (duplicates, late and
 // malformed records among them) over Kafka, each batch sent until it is
-// acknowledged, and batches of events over POST /v1/events, half of which are
-// given up when no answer comes. Then
+// acknowledged; batches of events over POST /v1/events, half of which are
+// given up when no answer comes; and events that are retracted and amended,
+// some at once, some when they are long archived. Then
 //
 //   - what was counted must equal the generator's totals by topic, account, hour
 //     and status, and each event that HTTP called accepted must be there once;
+//   - of the corrected events there must be left what their last revisions say,
+//     each correction having made its rows once;
 //   - duplicates and error rows may be more than the generator made, since a
 //     batch whose acknowledgement was lost is sent again: counted + duplicate +
 //     rejected must then equal the records in the log, and each malformed record
@@ -115,6 +118,7 @@ type test struct {
 	load     producer.GenerateConfig
 	kafka    *kafkaLoad
 	http     *httpLoad
+	fixes    *fixLoad
 	watch    *watcher
 	dead     dead
 	began    time.Time
@@ -167,6 +171,7 @@ func (t *test) underFire(ctx context.Context) error {
 		ErrorShare: 0.03, EmailShare: 0.03, DuplicateShare: 0.01, LateShare: 0.01, MalformedShare: 0.001, Now: time.Now}
 	t.kafka = newKafkaLoad(t.child.kafka)
 	t.http = newHTTPLoad(t.child.http, t.seed)
+	t.fixes = newFixLoad(t.child.kafka, t.began)
 	t.watch = newWatcher(t.child.http)
 	t.dead = dead{data: t.data(), next: map[string]int64{}}
 	if err := t.child.start(t.interval()); err != nil {
@@ -181,6 +186,7 @@ func (t *test) underFire(ctx context.Context) error {
 		return t.kafka.run(ctx, t.load)
 	})
 	g.Go(func() error { return t.http.run(endless) })
+	g.Go(func() error { return t.fixes.run(ctx, endless) })
 	g.Go(func() error { return t.watch.run(endless) })
 	g.Go(func() error {
 		defer enough()

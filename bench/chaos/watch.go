@@ -13,10 +13,10 @@ import (
 )
 
 // watchedMeters are asked in turn, one per topic.
-var watchedMeters = []string{"requests", "errors", "emails"}
+var watchedMeters = []string{"bytes", "errors", "emails"}
 
 // watcher asks meters all the time: what a reader has seen once must stay, also
-// across kills. Nothing in this load subtracts.
+// across kills. Nothing in this load subtracts from these meters.
 type watcher struct {
 	url    string
 	client *http.Client

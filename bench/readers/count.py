@@ -1,7 +1,8 @@
 """Count an archive with DuckDB: python3 count.py ARCHIVE SOURCE
 
-Prints JSON for bench/chaos: rows and distinct identities of the events of each
-topic, how many of them have the given source, the bytes of the others, and how
+Prints JSON for bench/chaos: of each topic the events that are left when
+corrections are taken off, and the distinct identities of events and
+corrections; how many have the given source, the bytes of the others, and how
 many records the error rows stand for.
 """
 
@@ -29,7 +30,7 @@ def main(archive, source):
         out["Rows"][topic], out["Distinct"][topic] = int(rows), distinct
         if topic == "usage":
             out["Own"], out["Bytes"] = map(int, db.execute(
-                "SELECT count(*) FILTER (source = $source), coalesce(sum(bytes) FILTER (source <> $source), 0)"
+                "SELECT count(*) FILTER (source = $source), coalesce(sum(sign * bytes) FILTER (source <> $source), 0)"
                 " FROM read_parquet($files)",
                 {"files": files, "source": source},
             ).fetchone())
