@@ -20,7 +20,7 @@ func TestArrowAnswers(t *testing.T) {
 		{"/api/v1/meters/requests/query?" + all + "&groupBy=subject&groupBy=endpoint", "window_start window_end subject endpoint value",
 			"[2026-02-01 00:00:00] [2026-04-01 00:00:00] acme /a 3.5"},
 		{"/api/v1/meters/latency/query?" + all, "window_start window_end subject value count sum min max p50 p95 p99",
-			"[2026-02-01 00:00:00] [2026-04-01 00:00:00] (null) 3.333333333 3 10 1 5 4.015625 5.015625 5.015625"},
+			"[2026-02-01 00:00:00] [2026-04-01 00:00:00] (null) 3.333333333 3 10 1 5 4.015625 5 5"},
 		{"/v2/summary?begin=2026-02&end=2026-04&groupby=project_id,time-m", "begin end qty rate project_id month",
 			"[2026-02-01 00:00:00] [2026-04-01 00:00:00] 4 0 acme 2"},
 	} {

@@ -136,6 +136,9 @@ func (t *table) groups() ([]*Group, error) {
 		if err := c.sums.fill(&g); err != nil {
 			return nil, err
 		}
+		if t.q.Need&Extremes != 0 && g.values != nil {
+			g.values.bounds = extremes{g.ValueMin, g.ValueMax, g.ValueCount > 0}
+		}
 		all = append(all, g)
 	}
 	list := make([]*Group, len(all))

@@ -178,6 +178,9 @@ func got(q *Question, groups []*Group) []string {
 		}
 		if v, ok := g.Quantile(0.5); ok {
 			line += fmt.Sprintf(" median about %d", schemas.BucketOfDecimal(v))
+			if q.Need&Extremes != 0 && (v.Cmp(g.ValueMin) < 0 || v.Cmp(g.ValueMax) > 0) {
+				line += " which is beyond the extremes"
+			}
 		}
 		if q.Distinct != "" {
 			line += fmt.Sprintf(" distinct %d", g.Distinct)

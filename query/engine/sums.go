@@ -100,6 +100,7 @@ type valueSet struct {
 	sorted  []schemas.Decimal // of counts, made when first asked for
 	sketch  schemas.Sketch    // of both; nil where buckets is
 	n       int64             // of counts
+	bounds  extremes          // of the values, where the question needed Extremes
 }
 
 func (v *valueSet) add(d schemas.Decimal, n int64) (isNew bool) {
@@ -123,7 +124,8 @@ func (v *valueSet) addSketch(s schemas.Sketch) {
 
 // Quantile is the least value that at least the share p of the group's values
 // does not exceed (nearest rank); ok is false where it has no values or the
-// question did not need Quantiles. It is for one goroutine.
+// question did not need Quantiles. Where it needed Extremes, it lies between
+// them, however coarse the sketches are. It is for one goroutine.
 func (g *Group) Quantile(p float64) (value schemas.Decimal, ok bool) {
 	v := g.values
 	switch {
@@ -172,5 +174,10 @@ func (v *valueSet) about(p float64) (value schemas.Decimal, ok bool) {
 		return value, false
 	}
 	value, err := schemas.DecimalOf(f)
+	if x := &v.bounds; x.known && value.Cmp(x.least) < 0 {
+		value = x.least
+	} else if x.known && value.Cmp(x.greatest) > 0 {
+		value = x.greatest
+	}
 	return value, err == nil
 }
