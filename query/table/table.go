@@ -90,34 +90,39 @@ const (
 	CSVType   = "text/csv"
 )
 
-// FormatOf is the first format that an Accept header names with a weight above
-// zero; JSON where it names none that is known. Other weights are not read.
+// FormatOf is the format that an Accept header gives the greatest weight, the
+// first of equals; JSON where it names none that is known.
 func FormatOf(accept string) Format {
+	format, most := JSON, 0.0
 	for part := range strings.SplitSeq(accept, ",") {
 		kind, parameters, _ := strings.Cut(part, ";")
-		if refused(parameters) {
-			continue
-		}
+		var named Format
 		switch strings.ToLower(strings.TrimSpace(kind)) {
 		case CSVType:
-			return CSV
+			named = CSV
 		case ArrowType:
-			return Arrow
+			named = Arrow
 		case "application/json", "*/*", "application/*":
-			return JSON
+			named = JSON
+		default:
+			continue
+		}
+		if q := weight(parameters); q > most {
+			format, most = named, q
 		}
 	}
-	return JSON
+	return format
 }
 
-func refused(parameters string) bool {
+// weight is the parameter q, 1 where it is not there or no number.
+func weight(parameters string) float64 {
 	for p := range strings.SplitSeq(parameters, ";") {
 		name, value, _ := strings.Cut(strings.TrimSpace(p), "=")
-		if q, err := strconv.ParseFloat(value, 64); strings.EqualFold(name, "q") && err == nil && q == 0 {
-			return true
+		if q, err := strconv.ParseFloat(value, 64); strings.EqualFold(name, "q") && err == nil {
+			return q
 		}
 	}
-	return false
+	return 1
 }
 
 // sink takes rows in one format.

@@ -93,7 +93,8 @@ func TestArrow(t *testing.T) {
 
 func TestFormatOf(t *testing.T) {
 	for accept, want := range map[string]Format{"": JSON, "*/*": JSON, "application/json, text/csv": JSON, "text/csv": CSV, "TEXT/CSV;q=1": CSV,
-		"text/html, text/csv": CSV, "text/csv;q=0, */*": JSON, ArrowType: Arrow, "text/html": JSON, ArrowType + ";q=0.5, text/csv": Arrow} {
+		"text/html, text/csv": CSV, "text/csv;q=0, */*": JSON, ArrowType: Arrow, "text/html": JSON,
+		ArrowType + ";q=0.5, text/csv": CSV, "text/csv;q=0.5, application/json": JSON, "text/csv; q=0.9, */*;q=0.1": CSV, "text/csv;q=x": CSV, "text/csv;q=NaN": JSON} {
 		if got := FormatOf(accept); got != want {
 			t.Errorf("%q: got %v, want %v", accept, got, want)
 		}
