@@ -69,6 +69,9 @@ func mailDate(text string) (micros int64, ok bool) {
 		}
 		text = rest
 	}
+	if before, _, found := strings.Cut(text, "("); found && strings.HasSuffix(text, ")") { // +0000 (UTC): a comment
+		text = before
+	}
 	parts := strings.FieldsFunc(text, func(r rune) bool { return r == ' ' || r == '\t' })
 	if len(parts) != 5 {
 		return 0, false
