@@ -48,8 +48,8 @@ func IsMeterFamily(name string) bool { return strings.HasPrefix(name, MeterFamil
 
 // Check holds the definition against the rules; its error is a *FieldError.
 func (d *MeterDefinition) Check() error {
-	if err := checkName("slug", d.Slug); err != nil {
-		return err
+	if !isName(d.Slug) || d.Slug != strings.ToLower(d.Slug) {
+		return &FieldError{"slug", fmt.Sprintf("%q: a slug has 1 to %d characters of a-z, 0-9 and _", d.Slug, MaxSlug)}
 	}
 	if len(d.Name) > MaxComment {
 		return &FieldError{"name", fmt.Sprintf("may have up to %d bytes", MaxComment)}
@@ -70,8 +70,8 @@ func (d *MeterDefinition) Check() error {
 		return &FieldError{"groupBy", fmt.Sprintf("may have up to %d names", MaxGroupBy)}
 	}
 	for _, name := range slices.Sorted(maps.Keys(d.GroupBy)) {
-		if err := checkName("groupBy", name); err != nil {
-			return err
+		if !isName(name) {
+			return &FieldError{"groupBy", fmt.Sprintf("%q: a name has 1 to %d characters of a-z, A-Z, 0-9 and _", name, MaxSlug)}
 		}
 		if name == "subject" {
 			return &FieldError{"groupBy", "subject stands for the account of an event; choose another name"}
@@ -105,15 +105,13 @@ func (d *MeterDefinition) checkValue() error {
 	return nil
 }
 
-func checkName(field, name string) error {
-	ok := name != "" && len(name) <= MaxSlug
-	for _, c := range []byte(name) {
-		ok = ok && (c >= 'a' && c <= 'z' || c >= '0' && c <= '9' || c == '_')
+func isName(text string) bool {
+	for _, c := range []byte(text) {
+		if lower := c | 0x20; (lower < 'a' || lower > 'z') && !isDigit(c) && c != '_' {
+			return false
+		}
 	}
-	if !ok {
-		return &FieldError{field, fmt.Sprintf("%q: a name has 1 to %d characters of a-z, 0-9 and _", name, MaxSlug)}
-	}
-	return nil
+	return text != "" && len(text) <= MaxSlug
 }
 
 // unmetered are the types that never reach a meter, with what to use instead.

@@ -29,7 +29,9 @@ func TestMeterDefinitionCheck(t *testing.T) {
 		{"sum", "", order(Sum, "$.x")},
 		{"percentile", "", with(order(Percentile, "$.x"), func(d *MeterDefinition) { d.Percentiles = []float64{0, 99.9, 100} })},
 		{"prefix", "", with(order(Count, ""), func(d *MeterDefinition) { d.EventType = "email.*" })},
-		{"grouped", "", with(order(Count, ""), func(d *MeterDefinition) { d.GroupBy = map[string]string{"a_1": "$['b c'][0]"} })},
+		{"grouped", "", with(order(Count, ""), func(d *MeterDefinition) {
+			d.GroupBy = map[string]string{"a_1": "$['b c'][0]", "statusCode": "$.statusCode"}
+		})},
 		{"no slug", "slug", with(order(Count, ""), func(d *MeterDefinition) { d.Slug = "" })},
 		{"upper case", "slug", with(order(Count, ""), func(d *MeterDefinition) { d.Slug = "Orders" })},
 		{"hyphen", "slug", with(order(Count, ""), func(d *MeterDefinition) { d.Slug = "a-b" })},
@@ -49,6 +51,8 @@ func TestMeterDefinitionCheck(t *testing.T) {
 		{"percentile twice", "percentiles", with(order(Percentile, "$.x"), func(d *MeterDefinition) { d.Percentiles = []float64{50, 50} })},
 		{"too many groups", "groupBy", with(order(Count, ""), func(d *MeterDefinition) { d.GroupBy = many })},
 		{"group name", "groupBy", with(order(Count, ""), func(d *MeterDefinition) { d.GroupBy = map[string]string{"a b": "$.x"} })},
+		{"empty group name", "groupBy", with(order(Count, ""), func(d *MeterDefinition) { d.GroupBy = map[string]string{"": "$.x"} })},
+		{"group name of signs", "groupBy", with(order(Count, ""), func(d *MeterDefinition) { d.GroupBy = map[string]string{"a@b": "$.x"} })},
 		{"group by subject", "groupBy", with(order(Count, ""), func(d *MeterDefinition) { d.GroupBy = map[string]string{"subject": "$.x"} })},
 		{"group path", "groupBy.a", with(order(Count, ""), func(d *MeterDefinition) { d.GroupBy = map[string]string{"a": "$..x"} })},
 	} {
