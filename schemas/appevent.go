@@ -44,11 +44,11 @@ type appBody struct {
 // a body that is no JSON object; members that it does not know are left out.
 func NewAppRecord(id, account string, body []byte) ([]byte, error) {
 	var b appBody
-	if err := json.Unmarshal(body, &b); err != nil {
-		return nil, err
+	if text := jsontext.Value(body); text.Kind() != '{' && text.IsValid() {
+		return nil, errors.New("it is another JSON value")
 	}
-	if jsontext.Value(body).Kind() != '{' {
-		return nil, errors.New("it must be an object")
+	if err := json.Unmarshal(body, &b); err != nil {
+		return nil, errors.New(strings.TrimPrefix(err.Error(), "jsontext: "))
 	}
 	r := appRecord{"1.0", id, AppSource, TypeAppEvent, account, "", b.Timestamp, b}
 	r.Data.Timestamp = nil
