@@ -243,6 +243,7 @@ func TestAccounts(t *testing.T) {
 	c.call(200, "PUT", "/v1/accounts/acme", `{"name":"Acme Ltd"}`)
 	c.call(200, "PUT", "/v1/accounts/acme", `{"name":"Acme Ltd"}`)
 	c.call(400, "PUT", "/v1/accounts/_unknown", `{}`)
+	c.call(400, "PUT", "/v1/accounts/%20", `{}`)
 	if list := c.call(200, "GET", "/v1/accounts", "")["accounts"].([]any); len(list) != 1 {
 		t.Errorf("got %v", list)
 	}

@@ -125,13 +125,17 @@ func CheckKey(k store.Key) error {
 	return CheckAccount("account", k.Account)
 }
 
-// CheckAccount holds an account's name against the rule of events' subjects; "" passes.
+// CheckAccount holds an account's name against the rule of events' subjects, and
+// it must not be blank; "" passes.
 func CheckAccount(field, account string) error {
 	if account == "" {
 		return nil
 	}
 	if _, rejection := schemas.Account(&schemas.Event{Subject: []byte(account)}, nil); rejection != nil {
 		return api.Invalid(field, "%s: %s", field, rejection.Message)
+	}
+	if strings.TrimSpace(account) == "" {
+		return api.Invalid(field, "%s must not be blank: a blank X-Account-ID names no account", field)
 	}
 	return nil
 }
