@@ -259,7 +259,8 @@ func TestTotal(t *testing.T) {
 		for _, a := range amounts {
 			sum = sum.Plus(num(t, a))
 		}
-		if got, want := rating.Total(lines("sum")).String(), sum.Round(2).String(); got != want {
+		mixed := append(lines("sum"), lineOf(t, parse(t, "flat", `{"amount":"0","round":"sum"}`).Tally()))
+		if got, want := rating.Total(mixed).String(), sum.Round(2).String(); got != want {
 			t.Errorf("%s, round the sum: got %s, want %s", c.ID, got, want)
 		}
 	}

@@ -197,7 +197,7 @@ func (l *Line) add(p Part) {
 }
 
 // Total is what lines of one currency come to: rounded ones as they are, those
-// whose price says so rounded together, to the places of the first of them.
+// whose price says so rounded together, to the most places that one of them has.
 func Total(lines []Line) Number {
 	rounded, exact, places := NumberOf(0), NumberOf(0), -1
 	for i := range lines {
@@ -206,9 +206,7 @@ func Total(lines []Line) Number {
 			continue
 		}
 		exact = exact.Plus(lines[i].Exact)
-		if places < 0 {
-			places = lines[i].Places
-		}
+		places = max(places, lines[i].Places)
 	}
 	if places >= 0 {
 		exact = exact.Round(places)

@@ -3,6 +3,7 @@ package rating
 import (
 	"errors"
 	"fmt"
+	"strings"
 
 	"github.com/cockroachdb/apd/v3"
 
@@ -20,6 +21,7 @@ const (
 	MaxPlaces = 18
 
 	maxNumberText = 64
+	maxAmountText = 256
 	// quotientPlaces are the fractional digits of a prorated amount, the one
 	// place where something is divided. What is rounded to a minor unit later
 	// differs from a tie by 1e-26 or not at all: a share counts days or seconds.
@@ -43,22 +45,36 @@ var (
 
 // ParseNumber reads a decimal that is written as JSON writes numbers.
 func ParseNumber(text string) (Number, error) {
-	if len(text) > maxNumberText || !isJSONNumber(text) {
+	n, err := parseText(text, maxNumberText)
+	if err != nil {
+		return Number{}, err
+	}
+	n = n.trim()
+	switch d := n.d; {
+	case d.NumDigits()+int64(d.Exponent) > MaxWhole:
+		return Number{}, errTooLarge
+	case d.Exponent < -MaxPlaces:
+		return Number{}, errTooFine
+	}
+	return n, nil
+}
+
+// ParseAmount reads an amount that String wrote, with all of its digits: a
+// product or a share has more than ParseNumber takes.
+func ParseAmount(text string) (Number, error) {
+	if strings.ContainsAny(text, "eE") {
+		return Number{}, errNotDecimal
+	}
+	return parseText(text, maxAmountText)
+}
+
+func parseText(text string, most int) (Number, error) {
+	if len(text) > most || !isJSONNumber(text) {
 		return Number{}, errNotDecimal
 	}
 	d, _, err := apd.NewFromString(text)
 	if err != nil {
 		return Number{}, errNotDecimal
-	}
-	if d.IsZero() {
-		return NumberOf(0), nil
-	}
-	d.Reduce(d)
-	switch {
-	case d.NumDigits()+int64(d.Exponent) > MaxWhole:
-		return Number{}, errTooLarge
-	case d.Exponent < -MaxPlaces:
-		return Number{}, errTooFine
 	}
 	return number(d), nil
 }
@@ -184,6 +200,13 @@ func (n Number) String() string { return n.value().Text('f') }
 // MarshalText writes String's form: in JSON numbers are texts, so that no reader
 // takes them for floats.
 func (n Number) MarshalText() ([]byte, error) { return n.value().Append(nil, 'f'), nil }
+
+// UnmarshalText reads what MarshalText wrote, so that a Line can be kept and
+// read again.
+func (n *Number) UnmarshalText(text []byte) (err error) {
+	*n, err = ParseAmount(string(text))
+	return err
+}
 
 // Decimal is n as rollups, rows and the store hold it: rounded half even to
 // nine places; schemas.ErrOverflow.

@@ -63,6 +63,33 @@ func TestNumberJSON(t *testing.T) {
 	}
 }
 
+// A line that is kept reads as the same line, also a share with its many digits.
+func TestLineJSON(t *testing.T) {
+	third := rating.Term{Period: span(t, "2024-02-01T00:00:00Z", "2024-03-01T00:00:00Z"), Held: span(t, "2024-02-04T00:00:00Z", "2024-02-11T00:00:00Z")}
+	line, err := parse(t, "flat", `{"amount":"123456789012345678901.123456789012345678","discount_percent":"0.000000000000000001"}`).Tally().Line(third, -1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	kept, err := json.Marshal(line)
+	var got rating.Line
+	if err := errors.Join(err, json.Unmarshal(kept, &got)); err != nil {
+		t.Fatal(err)
+	}
+	again, err := json.Marshal(got)
+	if err != nil || string(again) != string(kept) || got.Amount.Cmp(line.Amount) != 0 {
+		t.Errorf("got %s, %v, want %s", again, err, kept)
+	}
+	explains(t, got)
+	if len(line.Amount.String()) < 64 {
+		t.Errorf("%s is short: does this test still look at anything?", line.Amount)
+	}
+	for _, text := range []string{"1" + strings.Repeat("0", 256), "1e3", "", "x"} {
+		if got, err := rating.ParseAmount(text); err == nil {
+			t.Errorf("%.10s: got %s, want an error", text, got)
+		}
+	}
+}
+
 // What is accepted is the number that is written, to the digit, and written as it is read.
 func FuzzParseNumber(f *testing.F) {
 	for _, text := range []string{"0", "-12.50", "1e3", "25E-1", "9e-19", "1e999", "NaN", "0x1p3"} {

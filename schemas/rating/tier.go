@@ -109,7 +109,7 @@ func (l *Line) tier(p *Price, i int, above, units Number, used bool) {
 		}
 		l.add(part)
 	}
-	if t.flatFee.Sign() > 0 && (used || i > 0 || !p.noFeeAtZero) {
+	if t.flatFee.Sign() > 0 && (used || !p.noFeeAtZero) {
 		part.Kind, part.Quantity, part.Percent, part.Price, part.Amount = TierFee, NumberOf(1), Number{}, t.flatFee, t.flatFee
 		l.add(part)
 	}
