@@ -58,7 +58,7 @@ func (t *Tally) Line(term Term, places int) (Line, error) {
 	if p.places >= 0 {
 		places = p.places
 	}
-	l := Line{Quantity: t.quantity.orZero(), Amount: NumberOf(0), Places: places}
+	l := Line{Quantity: t.quantity.orZero(), Amount: NumberOf(0), Places: places, Parts: []Part{}}
 	if err := l.model(t, share, part); err != nil {
 		return Line{}, err
 	}

@@ -178,6 +178,9 @@ func TestProration(t *testing.T) {
 		explains(t, line)
 	}
 	tally := parse(t, "flat", `{"amount":"1"}`).Tally()
+	if line, err := tally.Line(rating.Term{Zone: berlin}, 2); err != nil || line.Amount.String() != "1.00" {
+		t.Errorf("a zone alone: got %+v, %v, want 1.00", line, err)
+	}
 	if line, err := tally.Line(rating.Term{Period: span(t, march, march), Held: span(t, march, april)}, 2); err == nil {
 		t.Errorf("a period of no days: got %+v, want an error", line)
 	}
@@ -288,6 +291,15 @@ func TestUnitPrice(t *testing.T) {
 		if got := fmt.Sprint(parse(t, "per_unit", params).UnitPrice()); got != want {
 			t.Errorf("%s: got %s, want %s", params, got, want)
 		}
+	}
+}
+
+// No parts are an empty list, not null.
+func TestNoParts(t *testing.T) {
+	line := lineOf(t, tallyOf(t, parse(t, "graduated", `{"tiers":[{"unit_price":"1"}]}`), json.RawMessage(`"0"`)))
+	got, err := json.Marshal(line)
+	if want := `{"quantity":"0","amount":"0","exact":"0","places":-1,"parts":[]}`; err != nil || string(got) != want {
+		t.Errorf("got %s, %v, want %s", got, err, want)
 	}
 }
 

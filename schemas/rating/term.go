@@ -26,7 +26,7 @@ var errNoPeriod = errors.New("period must have an end behind its start, by days 
 
 // share of the period by the price's rule; ok is false for a whole period.
 func (t Term) share(by proration) (s Share, ok bool, err error) {
-	if t == (Term{}) || by == prorateNothing {
+	if t.Period == (Span{}) && t.Held == (Span{}) || by == prorateNothing {
 		return Share{}, false, nil
 	}
 	held := t.Held
