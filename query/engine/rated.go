@@ -86,10 +86,22 @@ func (d *ratedReader) at(r *archive.Rows, i int) *ratedPoint {
 	if d.row != i {
 		d.row, d.point = i, ratedPoint{}
 		if i < len(r.Data.Ends) {
-			_ = json.Unmarshal(r.Data.At(i), &d.point) // it was held against the rules when it came
+			d.point.read(r.Data.At(i))
 		}
 	}
 	return &d.point
+}
+
+// read takes the names that the rules know; a struct would take "Metric" too.
+// What came was held against the rules, so that no error is met.
+func (p *ratedPoint) read(data []byte) {
+	var all map[string]json.RawMessage
+	_ = json.Unmarshal(data, &all)
+	for name, to := range map[string]any{"metric": &p.Metric, "unit": &p.Unit, "groupby": &p.Groupby, "metadata": &p.Metadata} {
+		if text, ok := all[name]; ok {
+			_ = json.Unmarshal(text, to)
+		}
+	}
 }
 
 // name reads a name of FamilyRated; filter: metadata too.
