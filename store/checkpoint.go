@@ -112,6 +112,7 @@ func (s *Store) applyOne(ctx context.Context, w *writeTx, c *Checkpoint) (ids []
 		{"errors", func() error { return insertErrors(ctx, w, c) }},
 		{"corrections", func() error { return insertCorrections(ctx, w, c) }},
 		{"app_events", func() error { return writeAppEvents(ctx, w, c) }},
+		{"quotas", func() error { return s.countQuotas(ctx, w, c) }},
 		{"ledger", func() error { return insertLedger(ctx, w, c) }},
 	}
 	for _, st := range steps {

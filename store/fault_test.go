@@ -16,7 +16,7 @@ import (
 // same batch again. Before the commit nothing of it may be there, after it all.
 func TestFaults(t *testing.T) {
 	boom := errors.New("boom")
-	for _, step := range []string{"begin", "checkpoint", "series", "rollups", "sketches", "meters", "files", "errors", "app_events", "ledger", "commit"} {
+	for _, step := range []string{"begin", "checkpoint", "series", "rollups", "sketches", "meters", "files", "errors", "app_events", "quotas", "ledger", "commit"} {
 		for _, applied := range []bool{false, true} {
 			t.Run(step+map[bool]string{false: " not applied", true: " applied, answer lost"}[applied], func(t *testing.T) {
 				path := filepath.Join(t.TempDir(), "store.db")
@@ -34,11 +34,14 @@ func TestFaults(t *testing.T) {
 					return boom, nil
 				}})
 				o, p := takeOver(t, s, usage0), takeOver(t, s, usage1)
+				makeQuota(t, s)
 				before := everything(t, s)
 				batch := []*Checkpoint{o.next(1, request(day0.Hour(), "a", "x")), p.next(1, request(day0.Hour(), "b", "x"))}
 				batch[0].Files = []ArchiveFile{{Name: "f", Dataset: schemas.Usage, Partition: usage0}}
 				batch[0].Errors = []ErrorRow{{ID: "e", Origin: usage0}}
 				batch[0].AppEvents, batch[0].AppErrors = []AppEvent{appEvent("a", "1", 1, "c", "n")}, []AppError{{Error: "e"}}
+
+				batch[0].Subscribed = usesOf(quotaOf(t, s), 1)
 
 				_, err := s.Checkpoint(ctx, batch)
 				if !errors.Is(err, boom) || errors.Is(err, ErrUnknown) != (step == "commit") {
@@ -58,6 +61,9 @@ func TestFaults(t *testing.T) {
 					From: day0.Hour(), To: day0.Hour() + 1}), want.lines())
 				if got := appIDs(t, again, all); got != "1.0" {
 					t.Errorf("application events: got %q", got)
+				}
+				if got := used(t, again, quotaOf(t, again)); got != "1" {
+					t.Errorf("quota use: got %s, want 1", got)
 				}
 				// The store that saw the fault goes on too, and forgot no series.
 				p.pos = batch[1].To

@@ -229,7 +229,7 @@ func viewed[T any](t *testing.T, s *Store, read func(v *View) (T, error)) T {
 func everything(t *testing.T, s *Store) string {
 	t.Helper()
 	var b bytes.Buffer
-	for _, table := range []string{"positions", "ledger", "series", "rollup_hours", "archive_files", "errors", "topic_days", "app_events", "app_errors"} {
+	for _, table := range []string{"positions", "ledger", "series", "rollup_hours", "archive_files", "errors", "topic_days", "app_events", "app_errors", "quota_use", "alerts"} {
 		rows, err := s.read.Query(`SELECT * FROM ` + table + ` ORDER BY 1, 2`)
 		if err != nil {
 			t.Fatal(err)

@@ -44,8 +44,8 @@ type Options struct {
 
 	// Fault is a hook for tests, called at the steps of Checkpoint: "begin",
 	// then for each of the batch "checkpoint" (the compare-and-swap), "series",
-	// "rollups", "files", "errors", "corrections", "app_events", "ledger", and
-	// "commit". An error before: the step is not done and this is its answer;
+	// "rollups", "files", "errors", "corrections", "app_events", "quotas",
+	// "ledger", and "commit". An error before: the step is not done and this is its answer;
 	// after: it is done, and fails.
 	Fault func(step string) (before, after error)
 }
@@ -58,6 +58,8 @@ type Store struct {
 	read  *sql.DB
 	bulk  *bulkStatements // of the writer's connection
 	known *knownSet       // of series and days that are committed
+
+	quotas quotaCache // of whoever holds the write transaction
 
 	blocks *blockCache // rollups that were read
 

@@ -100,6 +100,8 @@ type Checkpoint struct {
 	ClosedAt time.Time // when the batch was closed, for the ledger
 	Metering Metering
 	Sketches []SketchPack // one per account and hour
+
+	Subscribed *SubscribedUse // nil: no request names a customer or a subscription
 }
 
 // Outcome of one partition's checkpoint within a transaction.

@@ -39,6 +39,9 @@ func (s *Store) CountUnknownKeys(ctx context.Context, hour schemas.Hour, request
 				return err
 			}
 		}
+		if err := tellUnknownKeys(ctx, w, hour, requests); err != nil {
+			return err
+		}
 		rows, err := w.conn.QueryContext(ctx, `SELECT prefix FROM unknown_keys WHERE hour = ? AND reported = 0 AND prefix <> ''`, int64(hour))
 		untold, err = scanAll(rows, err, scanOne[string])
 		return err
@@ -47,6 +50,18 @@ func (s *Store) CountUnknownKeys(ctx context.Context, hour schemas.Hour, request
 		return nil, fmt.Errorf("count unknown keys: %w", err)
 	}
 	return untold, nil
+}
+
+// tellUnknownKeys adds to the hour's digest.
+func tellUnknownKeys(ctx context.Context, w *writeTx, hour schemas.Hour, requests map[string]int64) error {
+	var n int64
+	for _, count := range requests {
+		n += count
+	}
+	if n == 0 {
+		return nil
+	}
+	return tellDigest(ctx, w, DueAlert{Kind: AlertUnknownKey, Count: n}, "", hour.Time())
 }
 
 // UnknownKeysTold notes that internal errors tell of the prefixes.

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"tallybook/archive"
+	"tallybook/schemas"
 	"tallybook/store"
 )
 
@@ -107,6 +108,9 @@ func (c *checkpointer) stage(job *writeJob) (*store.Checkpoint, error) {
 	packer.appendTo(cp)
 	cp.Corrections = b.corrections
 	sets := []*archive.Rows{&b.rows, &b.fixes}
+	if b.topic == schemas.Usage {
+		cp.Subscribed = subscribedUse(sets...)
+	}
 	if len(b.errors.rows) > 0 {
 		b.errors.fold(cp)
 		sets = append(sets, b.errors.archiveRows())

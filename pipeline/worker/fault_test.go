@@ -8,7 +8,7 @@ import (
 )
 
 // steps of a checkpoint and of a take-over, as store and bucket name them.
-var steps = []string{"put", "begin", "checkpoint", "series", "rollups", "sketches", "meters", "files", "errors", "app_events", "ledger", "commit", "move", "list"}
+var steps = []string{"put", "begin", "checkpoint", "series", "rollups", "sketches", "meters", "files", "errors", "app_events", "quotas", "ledger", "commit", "move", "list"}
 
 var errFault = errors.New("injected fault")
 

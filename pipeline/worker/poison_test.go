@@ -42,7 +42,7 @@ func (r *rig) errorRows() map[int64]store.ErrorRow {
 func TestPoison(t *testing.T) {
 	r := newRig(t)
 	with := func(data string) string {
-		return `{"specversion":"1.0","id":"p","source":"test","type":"api.request","subject":"acct-0","time":"2026-01-01T00:00:00Z","data":` + data + `}`
+		return `{"specversion":"1.0","id":"p","source":"test","type":"api.request","subject":"acct-0","time":"2026-01-01T00:00:00Z","data":{` + stampOf0 + data[1:] + `}`
 	}
 	at := func(time string) string { return event("acct-0", "p", time) }
 	cases := []struct {

@@ -10,6 +10,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -37,7 +38,9 @@ type rig struct {
 	sent     map[string]int64 // accepted events by account
 	apps     map[string]bool  // application events that must be there, as account and id
 	bad, dup int64
-	floor    int64 // the position was seen here, and must not go back
+	used     map[schemas.Day]schemas.Decimal // of the quota, as the archive has it
+	lost     int64                           // requests of no subscription there
+	floor    int64                           // the position was seen here, and must not go back
 }
 
 func newRig(t *testing.T) *rig { return newRigOf(t, 1) }
@@ -55,6 +58,7 @@ func newRigOf(t *testing.T, partitions int) *rig {
 	r.kafka = broker.NewKafka(b.Addr())
 	r.bucket.Fault = func(op, name string) (error, error) { return r.step(op) }
 	r.makeSessions("acct-0", "acct-1")
+	r.makeQuota()
 	r.declare(spread)
 	return r
 }
@@ -79,7 +83,7 @@ func (r *rig) setFault(f func(step string) (before, after error)) {
 
 func event(account, id, at string) string {
 	return fmt.Sprintf(`{"specversion":"1.0","id":%q,"source":"test","type":"api.request","subject":%q,"time":%q,`+
-		`"data":{"api":"orders","version":"v1","endpoint":"/orders","method":"GET","status":200,"latency_ms":12.5,"bytes":100}}`, id, account, at)
+		`"data":{%s"api":"orders","version":"v1","endpoint":"/orders","method":"GET","status":200,"latency_ms":12.5,"bytes":100}}`, id, account, at, stamp(account))
 }
 
 func (r *rig) produce(messages ...kafka.Message) {
@@ -266,6 +270,7 @@ func (r *rig) check() {
 		r.t.Errorf("%d rollup keys, the archive gives %d", len(rollups), len(archived))
 	}
 	r.checkMeters(s, archived)
+	r.checkQuotas(s)
 	var total int64
 	for account, want := range r.sent {
 		total += want
@@ -293,6 +298,7 @@ func (r *rig) readArchive(files []store.ArchiveFile) (counts map[string]int64, i
 		known[f.Name] = true
 	}
 	counts, ids = map[string]int64{}, map[string]bool{}
+	r.used, r.lost = map[schemas.Day]schemas.Decimal{}, 0
 	a := archive.New(r.bucket)
 	err := r.bucket.List(ctx, "", func(name string, _ int64) error {
 		if name[0] == '_' {
@@ -302,11 +308,16 @@ func (r *rig) readArchive(files []store.ArchiveFile) (counts map[string]int64, i
 			r.t.Errorf("a reader sees %s, which no checkpoint committed", name)
 		}
 		delete(known, name)
-		return a.Read(ctx, name, []string{"id", "account", "type", "time"}, func(rows *archive.Rows) error {
+		columns := []string{"id", "account", "type", "time", "customer", "subscription"}
+		if strings.HasPrefix(name, string(schemas.Usage)) {
+			columns = append(columns, "quantity")
+		}
+		return a.Read(ctx, name, columns, func(rows *archive.Rows) error {
 			for i := range rows.Len() {
 				if rows.String(rows.Type[i]) != schemas.TypeRequest {
 					continue
 				}
+				r.noteUse(rows, i)
 				account := rows.String(rows.Account[i])
 				counts[fmt.Sprintf("%s %d", account, schemas.HourOf(rows.Time[i]))]++
 				counts[account]++
