@@ -23,6 +23,9 @@ type Options struct {
 	Timeout  time.Duration         // 0: 30 s, for reading, working and sending an answer
 }
 
+// failTime is left to send an error when the time of an answer is over.
+const failTime = 2 * time.Second
+
 // mounted is what the handlers of a router share.
 type mounted struct {
 	Options
@@ -131,8 +134,8 @@ func (m *mounted) serve(out *answer, r *http.Request, e *Endpoint, began time.Ti
 		ctx, cancel = context.WithTimeout(ctx, timeout)
 		defer cancel()
 		// Not every writer has deadlines (a test's recorder has none); the
-		// server's own limits hold there.
-		_ = http.NewResponseController(out).SetWriteDeadline(began.Add(timeout))
+		// server's own limits hold there. Whose time is up must still be told.
+		_ = http.NewResponseController(out).SetWriteDeadline(began.Add(timeout + failTime))
 	}
 	caller, err := m.Guard.admit(ctx, r, e)
 	if err == nil {

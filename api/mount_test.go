@@ -82,6 +82,25 @@ func TestTimeLimit(t *testing.T) {
 	}
 }
 
+// The refusal reaches the caller over a connection too, whose write deadline
+// must not be over by then.
+func TestTimeLimitIsTold(t *testing.T) {
+	router, _ := mountOne(t, Options{Timeout: 20 * time.Millisecond}, Endpoint{Access: Account, Handle: func(_ http.ResponseWriter, r *http.Request) error {
+		<-r.Context().Done()
+		return r.Context().Err()
+	}})
+	server := httptest.NewServer(router)
+	defer server.Close()
+	res, err := http.Get(server.URL + "/it")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer res.Body.Close()
+	if res.StatusCode != http.StatusServiceUnavailable {
+		t.Errorf("got %s", res.Status)
+	}
+}
+
 func TestMethods(t *testing.T) {
 	router, _ := mountOne(t, Options{}, Endpoint{Access: Account, Handle: func(w http.ResponseWriter, _ *http.Request) error { return nil }})
 	if w := get(router, "HEAD"); w.Code != 200 {
