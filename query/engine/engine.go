@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"net/http"
 	"slices"
+	"sync/atomic"
 	"time"
 
 	"tallybook/archive"
@@ -22,6 +23,8 @@ type Config struct {
 	MaxGroups   int   // 0: 250,000 groups in one answer, about 100 MB while it is made
 	MaxScanRows int64 // 0: 200 million archive rows read for one question
 	MaxValues   int   // 0: 5 million different values kept for one question
+	MaxAll      int   // 0: four times MaxGroups: groups of all answers that are being made or sent
+	Reads       int   // 0: 3 questions read rollups at a time; further ones wait
 	Scans       int   // 0: 2 archive scans at a time; further ones wait
 	ScanWorkers int   // 0: 2 files at a time in a scan
 }
@@ -29,7 +32,9 @@ type Config struct {
 // Engine answers questions. Its methods may be called concurrently.
 type Engine struct {
 	cfg   Config
+	reads chan struct{} // leaves the store's connections to others too, such as who checks keys
 	scans chan struct{}
+	room  atomic.Int64 // groups that further answers may have
 }
 
 // New starts nothing.
@@ -38,7 +43,9 @@ func New(cfg Config) *Engine {
 	cfg.MaxScanRows = orDefault(cfg.MaxScanRows, 200_000_000)
 	cfg.MaxValues = orDefault(cfg.MaxValues, 5_000_000)
 	cfg.ScanWorkers = orDefault(cfg.ScanWorkers, 2)
-	return &Engine{cfg: cfg, scans: make(chan struct{}, orDefault(cfg.Scans, 2))}
+	e := &Engine{cfg: cfg, reads: make(chan struct{}, orDefault(cfg.Reads, 3)), scans: make(chan struct{}, orDefault(cfg.Scans, 2))}
+	e.room.Store(int64(orDefault(cfg.MaxAll, 4*cfg.MaxGroups)))
+	return e
 }
 
 func orDefault[T int | int64](n, byDefault T) T {
@@ -62,13 +69,24 @@ func (a *Answers) SetHeaders(h http.Header) {
 	h.Set("X-Data-Source", a.Source)
 }
 
+// view waits for its turn before the time of the store's view runs.
+func (e *Engine) view(ctx context.Context, read func(*store.View) error) error {
+	select {
+	case e.reads <- struct{}{}:
+		defer func() { <-e.reads }()
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+	return e.cfg.Store.View(ctx, read)
+}
+
 // attempts bounds how often a question is asked again because archive files
 // moved while they were read (a compaction's inputs are deleted a day after it).
 const attempts = 5
 
 // Ask answers questions from one snapshot of the store and the archive files
 // that it names. What the caller asked for wrongly or too much of is an
-// *api.Failure.
+// *api.Failure. The answers count against the memory of all until ctx ends.
 func (e *Engine) Ask(ctx context.Context, questions ...*Question) (*Answers, error) {
 	for _, q := range questions {
 		if err := q.check(); err != nil {
@@ -79,10 +97,12 @@ func (e *Engine) Ask(ctx context.Context, questions ...*Question) (*Answers, err
 	for i := range held {
 		held[i] = &store.Held{}
 	}
+	share := &share{engine: e}
+	context.AfterFunc(ctx, share.end)
 	for n := 1; ; n++ {
-		a, err := e.ask(ctx, questions, held)
+		a, err := e.ask(ctx, share, questions, held)
 		for errors.Is(err, store.ErrViewSpent) && ctx.Err() == nil { // the next view reads on
-			a, err = e.ask(ctx, questions, held)
+			a, err = e.ask(ctx, share, questions, held)
 		}
 		if errors.Is(err, store.ErrTooManyRollups) {
 			return nil, tooMuch("the question needs more rollups than fit into memory; ask for a shorter range, or for some accounts")
@@ -98,7 +118,8 @@ func (e *Engine) Ask(ctx context.Context, questions ...*Question) (*Answers, err
 	}
 }
 
-func (e *Engine) ask(ctx context.Context, questions []*Question, held []*store.Held) (*Answers, error) {
+func (e *Engine) ask(ctx context.Context, share *share, questions []*Question, held []*store.Held) (*Answers, error) {
+	share.again() // what was made before is made again
 	parts := make([]*part, len(questions))
 	a := &Answers{}
 	var topics []schemas.Topic
@@ -107,12 +128,12 @@ func (e *Engine) ask(ctx context.Context, questions []*Question, held []*store.H
 			topics = append(topics, q.Family.Topic)
 		}
 	}
-	err := e.cfg.Store.View(ctx, func(v *store.View) (err error) {
+	err := e.view(ctx, func(v *store.View) (err error) {
 		if a.Positions, err = v.Positions(topics...); err != nil {
 			return err
 		}
 		for i, q := range questions {
-			parts[i] = &part{q: q, table: newTable(q, e.cfg.MaxGroups), held: held[i]}
+			parts[i] = &part{q: q, table: newTable(q, e.cfg.MaxGroups, share), held: held[i]}
 			if err := parts[i].read(v); err != nil {
 				return err
 			}

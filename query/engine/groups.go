@@ -26,6 +26,8 @@ type cell struct {
 type table struct {
 	q      *Question
 	limit  int
+	share  *share
+	shared int // cells that the share was asked for
 	names  [][]string
 	byName map[string]int32
 	cells  []cell
@@ -37,11 +39,11 @@ type table struct {
 	key     []byte
 }
 
-func newTable(q *Question, limit int) *table {
+func newTable(q *Question, limit int, s *share) *table {
 	if q.MaxGroups > 0 {
 		limit = q.MaxGroups
 	}
-	return &table{q: q, limit: limit, byName: map[string]int32{}, byKey: map[cellKey]int32{},
+	return &table{q: q, limit: limit, share: s, shared: groupsAtOnce, byName: map[string]int32{}, byKey: map[cellKey]int32{},
 		windows: newWindows(q.Window.Size, q.Window.zone()), labels: map[string]int64{}}
 }
 
@@ -107,6 +109,12 @@ func (t *table) cell(p *place, names int32) (int32, error) {
 	}
 	if len(t.cells) >= t.limit {
 		return 0, tooMuch("the answer has more than %d rows; ask for a shorter range, larger windows or fewer groups", t.limit)
+	}
+	if len(t.cells) == t.shared {
+		if err := t.share.take(groupsAtOnce); err != nil {
+			return 0, err
+		}
+		t.shared += groupsAtOnce
 	}
 	n = int32(len(t.cells))
 	t.cells = append(t.cells, cell{span: p.span, names: names})

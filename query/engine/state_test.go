@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"math/rand/v2"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
 	"sync/atomic"
@@ -181,4 +182,56 @@ func newRigOf(t testing.TB, o store.Options) *rig {
 	})
 	r.engine = New(Config{Store: r.store, Archive: r.archive})
 	return r
+}
+
+// Large answers are bounded together, small ones are free, and what an answer
+// took is given back when its request ends.
+func TestAllAnswersShareTheRoom(t *testing.T) {
+	e := New(Config{MaxGroups: 10_000, MaxAll: 3000})
+	q := &Question{}
+	fill := func(s *share, n int) (err error) {
+		table := newTable(q, e.cfg.MaxGroups, s)
+		for i := 0; i < n && err == nil; i++ {
+			_, err = table.cell(&place{key: int64(i)}, 0)
+		}
+		return err
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	first, second := &share{engine: e}, &share{engine: e}
+	if err := fill(first, 3500); err != nil {
+		t.Fatal(err)
+	}
+	var f *api.Failure
+	if err := fill(second, 3500); !errors.As(err, &f) || f.Status != 503 || f.RetryAfter == 0 {
+		t.Errorf("a second large answer: got %v, want a 503", err)
+	}
+	if err := fill(second, 1000); err != nil {
+		t.Errorf("a small answer: %v", err)
+	}
+	first.again()
+	second.again()
+	if err := fill(first, 3500); err != nil {
+		t.Errorf("another attempt at the first: %v", err)
+	}
+	context.AfterFunc(ctx, first.end)
+	cancel()
+	for e.room.Load() != 3000 {
+		runtime.Gosched()
+	}
+}
+
+// A question that waits for its turn gives up with its request.
+func TestReadsWait(t *testing.T) {
+	r := newRig(t)
+	e := New(Config{Store: r.store, Archive: r.archive, Reads: 1})
+	e.reads <- struct{}{}
+	ctx, cancel := context.WithTimeout(t.Context(), time.Millisecond)
+	defer cancel()
+	if _, err := e.Ask(ctx, &Question{Family: schemas.FamilyRequest, From: 0, To: 1}); !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("got %v, want the request's deadline", err)
+	}
+	<-e.reads
+	if _, err := e.Ask(t.Context(), &Question{Family: schemas.FamilyRequest, From: 0, To: 1}); err != nil || len(e.reads) != 0 {
+		t.Errorf("its turn: %v, %d reads are under way", err, len(e.reads))
+	}
 }
