@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
 	"net"
 	"os"
@@ -72,7 +73,8 @@ func importFile(ctx context.Context, c *config, cfg producer.ImportConfig) error
 	done := showProgress(&cfg, c.logger())
 	report, err := producer.Import(ctx, cfg)
 	done()
-	if errors.Is(err, producer.ErrOptions) {
+	var file *fs.PathError
+	if errors.Is(err, producer.ErrOptions) || errors.As(err, &file) && file.Op == "open" {
 		return usageError{err}
 	}
 	if err != nil {
@@ -107,8 +109,12 @@ func showProgress(cfg *producer.ImportConfig, log *slog.Logger) (done func()) {
 
 func printImport(path string, r producer.Report) {
 	if r.AlreadyDone {
-		fmt.Printf("%s: imported before, on %s as %q; nothing was sent (--again overrides)\n",
-			path, r.Known.Finished.UTC().Format(time.RFC3339), r.Known.Name)
+		account := ""
+		if r.Known.Account != "" {
+			account = ", account " + r.Known.Account
+		}
+		fmt.Printf("%s: imported before, on %s as %q%s; nothing was sent (--again overrides)\n",
+			path, r.Known.Finished.UTC().Format(time.RFC3339), r.Known.Name, account)
 		return
 	}
 	fmt.Printf("%s: %d lines, %d events", path, r.Lines, r.Events)

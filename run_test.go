@@ -39,7 +39,8 @@ func TestImportAgain(t *testing.T) {
 	}
 
 	s = start(t, "run", data)
-	s.command(t, "import", file, "--format", "combined", "--account", "shop").want(t, 0, "imported before", "nothing was sent")
+	s.command(t, "import", file, "--format", "combined", "--account", "shop").want(t, 0, "imported before", "account shop", "nothing was sent")
+	s.command(t, "import", "nothing.log", "--format", "combined", "--account", "shop").want(t, 2, "no such file")
 	// Sent all the same, it is recognised by its ids, which the restart has not forgotten.
 	s.command(t, "import", file, "--format", "combined", "--account", "shop", "--again").want(t, 0, "500 events")
 	s.until(t, "the repeats are processed", func() bool {
