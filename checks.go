@@ -71,6 +71,6 @@ func balance(ctx context.Context, st *store.Store, ar *archive.Archive, out io.W
 	if !report.OK() {
 		return fmt.Errorf("balance: %w", errCheckFailed)
 	}
-	fmt.Fprintln(out, "balance: good, every record of the log is counted, a duplicate or an error row")
+	fmt.Fprintln(out, "balance: good, every record up to the positions is counted, a duplicate or an error row")
 	return nil
 }

@@ -219,6 +219,7 @@ func (d *demo) next() {
 	d.say("  echo '%s' | kcat -P -b %s -t usage -k me -X topic.partitioner=murmur2_random", event("two"), d.kafka.Brokers[0])
 	d.say("and see it, a second later")
 	d.say("  curl -H \"apiKey: $KEY\" '%s/api/v1/meters/requests/query?subject=me&groupBy=endpoint'", d.base)
+	d.say("\nEvery endpoint, to read and to try in a browser (Authorize takes the key): %s/docs/", d.base)
 	d.say("\nAlso")
 	for _, path := range []string{"/api/v1/meters", "/v2/summary?groupby=type&begin=2026-01&end=2026-02", "/v1/errors?internal=true", "/readyz", "/metrics", "/schemas/usage.json"} {
 		d.say("  curl -H \"apiKey: $KEY\" '%s%s'", d.base, path)
