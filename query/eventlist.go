@@ -180,22 +180,33 @@ func (q *Server) fill(ctx context.Context, list *latestEvents) error {
 func (l *latestEvents) full() bool    { return len(l.events) == l.limit }
 func (l *latestEvents) oldest() int64 { return l.events[len(l.events)-1].time }
 
-// read takes a file's events into the list. Only times and what decides about a
-// row are read of a large file at first: mostly few of its events are wanted.
-func (l *latestEvents) read(ctx context.Context, a *archive.Archive, f *store.ArchiveFile) error {
+// read takes a file's events into the list: where it is or, when its checkpoint
+// is not yet published, where it was staged.
+func (l *latestEvents) read(ctx context.Context, a *archive.Archive, f *store.ArchiveFile) (err error) {
+	for _, name := range []string{f.Name, f.Staged, f.Name} {
+		if err = l.readAt(ctx, a, name, f); !errors.Is(err, fs.ErrNotExist) {
+			break
+		}
+	}
+	return err
+}
+
+// readAt reads the file under a name. Only times and what decides about a row are
+// read of a large file at first: mostly few of its events are wanted.
+func (l *latestEvents) readAt(ctx context.Context, a *archive.Archive, name string, f *store.ArchiveFile) error {
 	from := l.from
 	if l.full() {
 		from = max(from, l.oldest())
 	}
 	const large = 4096 // rows
 	if f.Rows > large {
-		newest, err := l.newest(ctx, a, f, from)
+		newest, err := l.newest(ctx, a, name, from)
 		if err != nil {
 			return err
 		}
 		from = max(from, newest)
 	}
-	return a.Scan(ctx, f.Name, archive.ScanQuery{Columns: archive.Columns(f.Dataset), From: from, To: l.to, Accounts: l.accounts},
+	return a.Scan(ctx, name, archive.ScanQuery{Columns: archive.Columns(f.Dataset), From: from, To: l.to, Accounts: l.accounts},
 		func(rows *archive.Rows) error {
 			for i := range rows.Len() {
 				if l.wants(rows, i) && (!l.full() || rows.Time[i] > l.oldest()) {
@@ -207,10 +218,10 @@ func (l *latestEvents) read(ctx context.Context, a *archive.Archive, f *store.Ar
 }
 
 // newest is the time of the last of the file's events that can be in the list.
-func (l *latestEvents) newest(ctx context.Context, a *archive.Archive, f *store.ArchiveFile, from int64) (int64, error) {
+func (l *latestEvents) newest(ctx context.Context, a *archive.Archive, name string, from int64) (int64, error) {
 	var times []int64
 	columns := []string{"time", "type", "sign", "target_id"}
-	err := a.Scan(ctx, f.Name, archive.ScanQuery{Columns: columns, From: from, To: l.to, Accounts: l.accounts}, func(rows *archive.Rows) error {
+	err := a.Scan(ctx, name, archive.ScanQuery{Columns: columns, From: from, To: l.to, Accounts: l.accounts}, func(rows *archive.Rows) error {
 		for i := range rows.Len() {
 			if l.wants(rows, i) {
 				times = append(times, rows.Time[i])

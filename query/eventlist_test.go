@@ -36,7 +36,7 @@ func (f *fixture) archiveFile(times []int64, accounts ...string) {
 	c := &store.Checkpoint{From: from, To: to, ClosedAt: testNow, Ledger: store.Ledger{First: from.Next, Next: to.Next, Records: n, Counted: n}}
 	for _, day := range archive.ByDay(rows) {
 		file, err := f.archive.Stage(ctx, archive.StageFile{Rows: rows, Day: day, Source: usage0, Epoch: from.Epoch, Random: "r"})
-		if err == nil {
+		if err == nil && !f.staged {
 			err = f.archive.Publish(ctx, file)
 		}
 		if err != nil {
@@ -99,6 +99,17 @@ func TestLatestOfManyFiles(t *testing.T) {
 	got, _ := f.latest("subject=a&limit=2&to=" + schemas.FormatTime(to))
 	if want := []string{fmt.Sprint(all[len(all)/2+1]), fmt.Sprint(all[len(all)/2+2])}; !slices.Equal(got, want) {
 		t.Errorf("to: got %v, want %v", got, want)
+	}
+}
+
+// What is committed is listed, also while its worker has yet to publish it.
+func TestLatestOfStagedFiles(t *testing.T) {
+	f := newFixture(t)
+	f.archiveFile([]int64{testNow.UnixMicro()}, "a")
+	f.staged = true
+	f.archiveFile([]int64{testNow.UnixMicro() + 1}, "a")
+	if got, _ := f.latest(""); len(got) != 2 {
+		t.Errorf("got %v, want both events", got)
 	}
 }
 

@@ -76,6 +76,7 @@ type fixture struct {
 	router  *mux.Router
 
 	customers map[string]string // what archive rows have as customer, by endpoint
+	staged    bool              // archive files stay where they were staged
 }
 
 func newFixture(t testing.TB) *fixture {
