@@ -154,8 +154,8 @@ func (c *config) check() error {
 		return fmt.Errorf("--log-max-bytes %d: at least %d (64 MiB)", c.LogMaxBytes, 64<<20)
 	case c.MaxRecord < 1024 || c.MaxRecord > 64<<20:
 		return fmt.Errorf("--max-record-bytes %d: allowed are 1024 to %d", c.MaxRecord, 64<<20)
-	case c.RateLimit < 0:
-		return fmt.Errorf("--rate-limit %g: 0 (no limit) or more", c.RateLimit)
+	case !(c.RateLimit >= 0 && c.RateLimit <= 1e6): // NaN is neither
+		return fmt.Errorf("--rate-limit %g: allowed are 0 (no limit) to 1000000", c.RateLimit)
 	case c.PublicURL != "" && !strings.HasPrefix(c.PublicURL, "https://") && !strings.HasPrefix(c.PublicURL, "http://"):
 		return fmt.Errorf("--public-url %q: it must begin with https:// or http://", c.PublicURL)
 	case !slices.Contains([]string{"debug", "info", "warn", "error"}, c.LogLevel):

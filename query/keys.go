@@ -117,7 +117,7 @@ func CheckKey(k store.Key) error {
 		return api.Invalid("account", "account must name the account that the key reads and writes")
 	case k.Role == store.RoleIngest && k.Account == "":
 		return api.Invalid("account", "account must name the account that the key writes for, or * for any")
-	case k.Rate < 0 || k.Rate > 1e6:
+	case !(k.Rate >= 0 && k.Rate <= 1e6): // NaN is neither
 		return api.Invalid("rate", "rate must be from 0 (the installation's) to 1000000 requests a second")
 	case len(k.Name) > schemas.MaxAccount || strings.ContainsFunc(k.Name, isControl):
 		return api.Invalid("name", "name may have up to %d bytes and no control characters", schemas.MaxAccount)
