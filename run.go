@@ -211,7 +211,7 @@ func (p *parts) mount(fragments []fs.FS, endpoints ...[]api.Endpoint) error {
 	if document, err = doc.MarshalJSON(); err != nil {
 		return fmt.Errorf("OpenAPI document: %w", err)
 	}
-	guard := &api.Guard{Store: p.store, NoAuth: p.cfg.NoAuth, Rate: p.cfg.RateLimit}
+	guard := &api.Guard{Store: p.store, NoAuth: p.cfg.NoAuth, Local: !p.cfg.Insecure, Rate: p.cfg.RateLimit}
 	return api.Mount(p.router, api.Options{Guard: guard, Registry: p.registry, Log: p.log}, all)
 }
 

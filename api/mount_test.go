@@ -228,3 +228,38 @@ func TestGuard(t *testing.T) {
 		}
 	}
 }
+
+// Without keys, a page of another site must not reach through a browser to the
+// server of its machine: not by a form, and not by a name that points here.
+func TestPagesOfOtherSites(t *testing.T) {
+	for _, c := range []struct {
+		method, host string
+		headers      []string
+		local        bool
+		status       int
+	}{
+		{"POST", "127.0.0.1:8080", nil, true, 200},
+		{"POST", "localhost:8080", []string{"Origin", "http://localhost:8080", "Sec-Fetch-Site", "same-origin"}, true, 200},
+		{"POST", "127.0.0.1:8080", []string{"Origin", "http://evil.example"}, true, 403},
+		{"POST", "127.0.0.1:8080", []string{"Sec-Fetch-Site", "cross-site"}, true, 403},
+		{"POST", "tallybook.lan:8080", []string{"Sec-Fetch-Site", "cross-site"}, false, 403},
+		{"GET", "evil.example:8080", nil, true, 403},
+		{"GET", "127.0.0.1.evil.example", nil, true, 403},
+		{"GET", "EVIL.example.:8080", nil, true, 403},
+		{"GET", "tallybook.lan:8080", nil, false, 200},
+		{"GET", "[::1]:8080", nil, true, 200},
+		{"GET", "gateway:8080", nil, true, 200},
+		{"GET", "app.localhost", nil, true, 200},
+	} {
+		router, _ := mountOne(t, Options{Guard: &Guard{NoAuth: true, Local: c.local}}, Endpoint{Method: c.method, Access: Admin, Handle: func(http.ResponseWriter, *http.Request) error { return nil }})
+		r := httptest.NewRequest(c.method, "/it", nil)
+		r.Host = c.host
+		for i := 0; i < len(c.headers); i += 2 {
+			r.Header.Set(c.headers[i], c.headers[i+1])
+		}
+		w := httptest.NewRecorder()
+		if router.ServeHTTP(w, r); w.Code != c.status {
+			t.Errorf("%s to %s with %q: got %d %s, want %d", c.method, c.host, c.headers, w.Code, w.Body, c.status)
+		}
+	}
+}
