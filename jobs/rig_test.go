@@ -2,6 +2,7 @@ package jobs
 
 import (
 	"bytes"
+	"cmp"
 	"database/sql"
 	"fmt"
 	"maps"
@@ -68,6 +69,7 @@ type rig struct {
 	archive *archive.Archive
 
 	metering store.Metering // of the checkpoints
+	logClock string         // that checkpoints move to; "": 2026-03-01
 }
 
 func newRig(t testing.TB) *rig {
@@ -139,7 +141,7 @@ func (r *rig) stage(tp schemas.Partition, events, refused []event, duplicates in
 	r.addDeltas(c, append(append([]event(nil), events...), refused...))
 	addSketches(c, events)
 	c.Ledger.Records, c.Ledger.Next = n, from.Next+n
-	c.To.Next, c.To.LastOffset, c.To.Clock = from.Next+n, from.Next+n-1, micros("2026-03-01T00:00:00Z")
+	c.To.Next, c.To.LastOffset, c.To.Clock = from.Next+n, from.Next+n-1, micros(cmp.Or(r.logClock, "2026-03-01T00:00:00Z"))
 	for _, f := range files {
 		c.Files = append(c.Files, store.ArchiveFile(f))
 	}

@@ -1,0 +1,352 @@
+package jobs
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"slices"
+	"strings"
+
+	"tallybook/archive"
+	"tallybook/schemas"
+	"tallybook/schemas/rating"
+	"tallybook/store"
+)
+
+// BundleFormat is what a Bundle says it is.
+const BundleFormat = "tallybook.invoice-bundle/1"
+
+// Bundle is all that proving a document takes but the Parquet files: no
+// database is asked.
+type Bundle struct {
+	Format   string          `json:"format"`
+	Digest   string          `json:"digest"` // SHA-256 of Document, hexadecimal
+	Document json.RawMessage `json:"document"`
+	Files    []ProofFile     `json:"files"`
+}
+
+// ProofFile is an archive file that rows of the document lie in.
+type ProofFile struct {
+	Name   string `json:"name"`
+	Staged string `json:"-"` // where it is until it is published
+	Rows   int64  `json:"rows"`
+	SHA256 string `json:"sha256"`
+}
+
+// NewBundle collects what proves a document, from one state of the store.
+func NewBundle(ctx context.Context, st *store.Store, i *store.Invoice) (*Bundle, error) {
+	b := &Bundle{Format: BundleFormat, Digest: hex.EncodeToString(i.Digest[:]), Document: json.RawMessage(i.Text)}
+	err := st.View(ctx, func(v *store.View) (err error) {
+		b.Files, err = proofFiles(v, &i.Invoice)
+		return err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("files of invoice %s: %w", i.ID, err)
+	}
+	return b, nil
+}
+
+func proofFiles(v *store.View, i *schemas.Invoice) ([]ProofFile, error) {
+	var all []ProofFile
+	for _, p := range i.Periods {
+		files, err := v.Files(store.FileFilter{Dataset: schemas.Usage, From: p.Start.UnixMicro(), To: p.End.UnixMicro()})
+		if err != nil {
+			return nil, err
+		}
+		for _, f := range files {
+			if schemas.Below(i.Cut, f.Partition.Topic, f.Partition.ID, f.First) {
+				all = append(all, ProofFile{f.Name, f.Staged, f.Rows, hex.EncodeToString(f.SHA256[:])})
+			}
+		}
+	}
+	slices.SortFunc(all, func(a, b ProofFile) int { return strings.Compare(a.Name, b.Name) })
+	return slices.CompactFunc(all, func(a, b ProofFile) bool { return a.Name == b.Name }), nil
+}
+
+// ErrNotProven: what was found is not what the document says.
+var ErrNotProven = errors.New("not proven")
+
+func differs(format string, args ...any) error {
+	return fmt.Errorf("%w: "+format, append([]any{ErrNotProven}, args...)...)
+}
+
+// ProveConfig of a Prove. Archive, Bundle and Say are required.
+type ProveConfig struct {
+	Archive *archive.Archive
+	Bundle  *Bundle
+	Say     func(line string) // hears of each thing that is right
+	// Price is the catalog's price of a version; nil: there is no catalog.
+	Price func(version int64) (model string, params json.RawMessage, err error)
+}
+
+// Prove computes every line of a document again from Parquet files: the rows
+// below the cut, their number, quantity and sum of hashes, and what the prices
+// make of them. It ends at the first difference, with ErrNotProven.
+func Prove(ctx context.Context, cfg ProveConfig) error {
+	p := &prover{ProveConfig: cfg}
+	for _, step := range []func(context.Context) error{p.document, p.files, p.catalog, p.read, p.lines, p.rest} {
+		if err := step(ctx); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+type prover struct {
+	ProveConfig
+	doc    schemas.Invoice
+	sheets []*sheet
+	proven [][]bool // by period and price: a line has it
+}
+
+func (p *prover) document(context.Context) error {
+	if p.Bundle.Format != BundleFormat {
+		return fmt.Errorf("the bundle is of format %q, not %s", p.Bundle.Format, BundleFormat)
+	}
+	var compact bytes.Buffer // an editor may have laid it out anew
+	if err := json.Compact(&compact, p.Bundle.Document); err != nil {
+		return fmt.Errorf("the bundle's document: %w", err)
+	}
+	if sum := sha256.Sum256(compact.Bytes()); hex.EncodeToString(sum[:]) != p.Bundle.Digest {
+		return differs("the document is not the one that its digest is of")
+	}
+	if err := json.Unmarshal(compact.Bytes(), &p.doc); err != nil {
+		return fmt.Errorf("the bundle's document: %w", err)
+	}
+	name := p.doc.Number
+	if name == "" {
+		name = "draft " + p.doc.ID
+	}
+	p.Say(fmt.Sprintf("%s of %s for %s: %d lines, %s %s", name, p.doc.Month, p.doc.Customer.Name, len(p.doc.Lines), p.doc.Total, p.doc.Currency))
+	return nil
+}
+
+// files are those that the bundle names, byte by byte, and no others.
+func (p *prover) files(ctx context.Context) error {
+	listed := map[string]bool{}
+	for i := range p.Bundle.Files {
+		f := &p.Bundle.Files[i]
+		listed[f.Name] = true
+		err := p.withFile(f, func(name string) error {
+			sum, err := hashFile(ctx, p.Archive, name)
+			if err == nil && hex.EncodeToString(sum[:]) != f.SHA256 {
+				err = differs("file %s is not the one that was written: its SHA-256 is another", f.Name)
+			}
+			return err
+		})
+		if err != nil {
+			return err
+		}
+	}
+	for _, c := range p.doc.Cut {
+		names, err := p.Archive.Published(ctx, schemas.Partition{Topic: c.Topic, ID: c.Partition})
+		if err != nil {
+			return err
+		}
+		for _, name := range names {
+			if !listed[name] && p.wants(name, c.Next) {
+				return differs("file %s is among those of the period and was not when they were listed", name)
+			}
+		}
+	}
+	p.Say(fmt.Sprintf("%d files: each is the one that was written, and there are no others", len(p.Bundle.Files)))
+	return nil
+}
+
+// wants reports whether a published file may have rows of the document.
+func (p *prover) wants(name string, below int64) bool {
+	dataset, day, _, _, err := archive.ParseFinal(name)
+	first, firstErr := archive.FirstOffset(name)
+	if err != nil || firstErr != nil || dataset != schemas.Usage || first >= below {
+		return false
+	}
+	return slices.ContainsFunc(p.doc.Periods, func(x schemas.InvoicePeriod) bool {
+		return day.Time().Before(x.End) && (day + 1).Time().After(x.Start)
+	})
+}
+
+func (p *prover) withFile(f *ProofFile, use func(name string) error) error {
+	err := withFile(&store.ArchiveFile{Name: f.Name, Staged: f.Staged}, use)
+	if errors.Is(err, errMoved) || errors.Is(err, fs.ErrNotExist) {
+		return differs("file %s is gone; where a compaction merged it, take the bundle again", f.Name)
+	}
+	if errors.Is(err, archive.ErrDamaged) {
+		return fmt.Errorf("%w: %w", ErrNotProven, err)
+	}
+	return err
+}
+
+// catalog: prices are those of the catalog, where there is one.
+func (p *prover) catalog(context.Context) error {
+	if p.Price == nil {
+		return nil
+	}
+	seen := map[int64]bool{}
+	for _, period := range p.doc.Periods {
+		for _, price := range period.Prices {
+			if seen[price.PriceVersion] {
+				continue
+			}
+			seen[price.PriceVersion] = true
+			model, params, err := p.Price(price.PriceVersion)
+			if errors.Is(err, store.ErrNotFound) {
+				return differs("price version %d is not in the catalog", price.PriceVersion)
+			}
+			if err != nil {
+				return err
+			}
+			if model != price.Model || !sameJSON(params, price.Params) {
+				return differs("price version %d is %s %s in the catalog, and was %s %s", price.PriceVersion, model, params, price.Model, price.Params)
+			}
+		}
+	}
+	p.Say(fmt.Sprintf("%d price versions are those of the catalog", len(seen)))
+	return nil
+}
+
+func sameJSON(a, b json.RawMessage) bool {
+	var x, y bytes.Buffer
+	return json.Compact(&x, a) == nil && json.Compact(&y, b) == nil && bytes.Equal(x.Bytes(), y.Bytes())
+}
+
+func (p *prover) read(ctx context.Context) error {
+	for i := range p.doc.Periods {
+		p.sheets = append(p.sheets, newSheet(&p.doc.Periods[i], p.doc.Cut))
+		p.proven = append(p.proven, make([]bool, len(p.doc.Periods[i].Prices)))
+	}
+	return scanSheets(ctx, p.Archive, p.sheets, len(p.Bundle.Files), func(i int, use func(string) error) error {
+		return p.withFile(&p.Bundle.Files[i], use)
+	})
+}
+
+func (p *prover) lines(context.Context) error {
+	for i := range p.doc.Lines {
+		l := &p.doc.Lines[i]
+		if err := p.line(l); err != nil {
+			return fmt.Errorf("line %d, %s: %w", i+1, title(&l.Price), err)
+		}
+		p.Say(fmt.Sprintf("line %d, %s of %s, %s: quantity %s, %d rows, sum %s, %s %s", i+1, l.Kind, p.doc.Periods[l.Period].Month, title(&l.Price),
+			l.Quantity, l.Rows, l.RowSum, l.Amount, p.doc.Currency))
+	}
+	return nil
+}
+
+func title(p *schemas.InvoicePrice) string {
+	endpoint := p.Endpoint
+	if endpoint == "" {
+		endpoint = "(every endpoint)"
+	}
+	return fmt.Sprintf("%s %s %s at price %d", p.API, p.Version, endpoint, p.PriceVersion)
+}
+
+func (p *prover) line(l *schemas.InvoiceLine) error {
+	if l.Period < 0 || l.Period >= len(p.sheets) {
+		return differs("it is of no period")
+	}
+	s, at := p.sheets[l.Period], -1
+	for i := range s.period.Prices {
+		x := &s.period.Prices[i]
+		if x.Subscription == l.Price.Subscription && x.PriceVersion == l.Price.PriceVersion && x.Start.Equal(l.Price.Start) {
+			at = i
+		}
+	}
+	if at < 0 || !sameValue(&s.period.Prices[at], &l.Price) {
+		return differs("its price is not the one that the period was rated with")
+	}
+	if p.proven[l.Period][at] {
+		return differs("another line is of the same price")
+	}
+	p.proven[l.Period][at] = true
+	if err := sameTotal(&s.totals[at], l); err != nil {
+		return err
+	}
+	r, err := s.rate(at, p.doc.Currency)
+	if err != nil {
+		return err
+	}
+	want := s.lineOf(l.Kind, l.Period, at, &r, l.Billed, rating.NumberOf(0))
+	if want.Rated != l.Rated || want.InSum != l.InSum {
+		return differs("the price comes to %s, the line says %s", want.Rated, l.Rated)
+	}
+	if !sameValue(want.Parts, l.Parts) {
+		return differs("its parts are not those that the price comes to")
+	}
+	return sameAmount(l, &r)
+}
+
+func sameValue(a, b any) bool {
+	x, errA := json.Marshal(a)
+	y, errB := json.Marshal(b)
+	return errA == nil && errB == nil && bytes.Equal(x, y)
+}
+
+func sameTotal(t *total, l *schemas.InvoiceLine) error {
+	switch {
+	case t.rows != l.Rows || t.events != l.Events:
+		return differs("the archive has %d rows of %d events, the line says %d of %d", t.rows, t.events, l.Rows, l.Events)
+	case t.quantity.String() != l.Quantity:
+		return differs("the archive has a quantity of %s, the line says %s", t.quantity, l.Quantity)
+	case t.sum != l.RowSum:
+		return differs("the rows' hashes come to %s, the line says %s", t.sum, l.RowSum)
+	}
+	return nil
+}
+
+// sameAmount: what is billed is rated less billed before.
+func sameAmount(l *schemas.InvoiceLine, r *rated) error {
+	billed, err := rating.ParseNumber(l.Billed)
+	if err != nil {
+		return differs("billed before is %q, no decimal", l.Billed)
+	}
+	if l.Kind == schemas.LineUsage && billed.Sign() != 0 {
+		return differs("something was billed before, %s, of the document's own period", l.Billed)
+	}
+	want := r.amount.Minus(billed)
+	if l.Kind == schemas.LineCredit {
+		want = billed.Minus(r.amount)
+	}
+	amount, err := rating.ParseNumber(l.Amount)
+	if err != nil || amount.Cmp(want) != 0 {
+		return differs("its amount is %s, the line says %s", want, l.Amount)
+	}
+	return nil
+}
+
+// rest is what has no line, and the total.
+func (p *prover) rest(context.Context) error {
+	if len(p.sheets) == 0 {
+		return differs("it has no period")
+	}
+	s := p.sheets[0]
+	for i, has := range p.proven[0] {
+		if has {
+			continue
+		}
+		r, err := s.rate(i, p.doc.Currency)
+		if err != nil {
+			return err
+		}
+		if t := &s.totals[i]; t.rows > 0 || r.amount.Sign() != 0 {
+			return differs("%s has %d rows and comes to %s, and has no line", title(&s.period.Prices[i]), t.rows, r.amount)
+		}
+	}
+	// A credit note of adjustments says nothing of the month that it came in.
+	if n := &s.unrated; len(s.period.Prices) > 0 && (n.rows != p.doc.Unrated.Rows || n.quantity.String() != p.doc.Unrated.Quantity) {
+		return differs("the archive has %d requests of quantity %s without a price, the document says %d of %s",
+			n.rows, n.quantity, p.doc.Unrated.Rows, p.doc.Unrated.Quantity)
+	}
+	total, err := totalOf(p.doc.Lines, p.doc.Currency)
+	if err != nil {
+		return differs("%v", err)
+	}
+	if text(total) != p.doc.Total {
+		return differs("the lines come to %s, the document says %s", total, p.doc.Total)
+	}
+	p.Say(fmt.Sprintf("total %s %s: proven", p.doc.Total, p.doc.Currency))
+	return nil
+}
