@@ -50,6 +50,8 @@ type Outcome struct {
 	Alert bool
 	// Healthy: the mail was refused by an answer that proves the provider well.
 	Healthy bool
+	// Temporary: a 4xx of SMTP, which means the reverse of one of HTTP.
+	Temporary bool
 }
 
 // counts says what the breaker makes of an outcome.

@@ -151,7 +151,8 @@ func TestClassifySMTP(t *testing.T) {
 		{stageAuth, 504, "5.5.4 unknown", Configuration},
 		{stageMail, 530, "5.7.0 Authentication required", Configuration},
 		{stageMail, 550, "5.7.1 Sender not allowed", Configuration},
-		{stageMail, 550, "5.1.8 Bad sender", Unclassified},
+		{stageMail, 550, "Blocked by policy\n5.7.1 see there", Configuration}, // a code on the last line alone
+		{stageMail, 550, "5.1.8 Bad sender", Unclassified}, {stageMail, 550, "not 5.7.1", Unclassified},
 		{stageMail, 451, "4.3.0", Provider}, {stageMail, 421, "4.7.0 not allowed to send", Configuration},
 		{stageRcpt, 550, "5.1.1 No such user", Recipient}, {stageRcpt, 550, "5.7.1 Relaying denied", Recipient}, {stageRcpt, 553, "", Recipient},
 		{stageRcpt, 530, "5.7.0 Authentication required", Configuration},
@@ -229,6 +230,8 @@ func TestVerdict(t *testing.T) {
 		{[]Outcome{o(Unclassified, 400), o(Provider)}, store.MailDeferred},
 		{[]Outcome{o(Unclassified, 400), o(Configuration, 401)}, store.MailRejected},
 		{[]Outcome{o(Configuration, 401), o(RateLimit, 429)}, store.MailDeferred},
+		{[]Outcome{o(Unclassified, 400), classifySMTP(stageRcpt, &textproto.Error{Code: 451, Msg: "4.7.1 Greylisted"})}, store.MailDeferred},
+		{[]Outcome{o(Unclassified, 400), classifySMTP(stageConnect, &textproto.Error{Code: 421, Msg: "4.3.2 Shutting down"})}, store.MailDeferred},
 	} {
 		if got := verdict(c.outcomes); got != c.want {
 			t.Errorf("%d %v: got %s, want %s", i, c.outcomes, got, c.want)

@@ -2,6 +2,8 @@ package mail
 
 import (
 	"context"
+	"net/url"
+	"strings"
 	"sync"
 	"time"
 
@@ -106,6 +108,25 @@ func (g *gate) availableAt(now time.Time) time.Time {
 		at = g.heldUntil
 	}
 	return at
+}
+
+// minSecret: shorter ones are words that answers have anyway.
+const minSecret = 6
+
+// withoutSecrets is what a provider said, which goes into records, alerts, logs
+// and answers, without the credentials that it may have quoted.
+func (g *gate) withoutSecrets(text string) string {
+	secrets := []string{g.APIKey}
+	if u, err := url.Parse(g.URL); err == nil && u.User != nil {
+		password, _ := u.User.Password()
+		secrets = append(secrets, password)
+	}
+	for _, secret := range secrets {
+		if len(secret) >= minSecret {
+			text = strings.ReplaceAll(text, secret, "***")
+		}
+	}
+	return text
 }
 
 // ProviderState is a provider as operators see it.

@@ -89,7 +89,9 @@ func (s *Sender) sendOnce(ctx context.Context, at *seat, msg *message) (o Outcom
 	}()
 	ctx, cancel := context.WithTimeout(ctx, s.opts.Config.AttemptTimeout)
 	defer cancel()
-	return at.send(ctx, msg)
+	o = at.send(ctx, msg)
+	o.Message = at.withoutSecrets(o.Message)
+	return o
 }
 
 // conclude is what a round came to when nobody else is asked.
@@ -135,7 +137,7 @@ func verdict(outcomes []Outcome) store.MailStatus {
 	case last.Class == Unclassified:
 		return store.MailRejected // there is no second opinion to be had
 	case !slices.ContainsFunc(outcomes, func(o Outcome) bool {
-		return o.Class != Unclassified && (o.StatusCode < 400 || o.StatusCode > 499)
+		return o.Class != Unclassified && (o.Temporary || o.StatusCode < 400 || o.StatusCode > 499)
 	}):
 		return store.MailRejected // all of them blame us
 	}

@@ -74,10 +74,27 @@ var stageNames = [...]string{"connecting", "EHLO", "AUTH", "MAIL", "RCPT", "DATA
 
 func (s stage) String() string { return stageNames[s] }
 
-// watchedConn knows whether all that was written went out.
+// maxSaid is what a server may say in one conversation; its library reads lines
+// and replies of any length.
+const maxSaid = 1 << 20
+
+var errSaidTooMuch = fmt.Errorf("it said more than %d bytes", maxSaid)
+
+// watchedConn knows whether all that was written went out, and does not listen
+// for ever.
 type watchedConn struct {
 	net.Conn
 	failed atomic.Bool
+	said   int
+}
+
+func (c *watchedConn) Read(b []byte) (int, error) {
+	if c.said > maxSaid {
+		return 0, errSaidTooMuch
+	}
+	n, err := c.Conn.Read(b)
+	c.said += n
+	return n, err
 }
 
 func (c *watchedConn) Write(b []byte) (int, error) {
@@ -188,7 +205,7 @@ func classifySMTP(at stage, err error) Outcome {
 	if !errors.As(err, &said) {
 		return classifySMTPSilence(at, err)
 	}
-	o := Outcome{StatusCode: said.Code, Message: clip(fmt.Sprintf("%v: %d %s", at, said.Code, said.Msg))}
+	o := Outcome{StatusCode: said.Code, Temporary: said.Code >= 400 && said.Code < 500, Message: clip(fmt.Sprintf("%v: %d %s", at, said.Code, said.Msg))}
 	o.Class = classifySMTPReply(at, said.Code, said.Msg)
 	return o
 }
@@ -200,7 +217,7 @@ func classifySMTPReply(at stage, code int, text string) Class {
 		return Configuration
 	case code == 530 || code == 534 || code == 535:
 		return Configuration
-	case at == stageMail && permanent && strings.HasPrefix(text, "5.7."):
+	case at == stageMail && permanent && saysPolicy(text):
 		return Configuration
 	case at == stageAuth && permanent:
 		return Configuration
@@ -218,6 +235,17 @@ func classifySMTPReply(at stage, code int, text string) Class {
 		return Ambiguous // no reply that this place allows
 	}
 	return Provider
+}
+
+// saysPolicy finds the enhanced code 5.7.x, which not every server puts on each
+// line of its reply.
+func saysPolicy(text string) bool {
+	for line := range strings.Lines(text) {
+		if strings.HasPrefix(line, "5.7.") {
+			return true
+		}
+	}
+	return false
 }
 
 // classifySMTPSilence: no answer came, or none that is SMTP.
