@@ -27,7 +27,7 @@ func newHTTPClient() *http.Client {
 	t := http.DefaultTransport.(*http.Transport).Clone()
 	t.IdleConnTimeout = 10 * time.Second
 	t.MaxIdleConnsPerHost = 16
-	t.MaxConnsPerHost = maxSending
+	t.MaxConnsPerHost = maxSending + dueParallel // never a mail that waits for another one's connection
 	t.MaxResponseHeaderBytes = 64 << 10
 	return &http.Client{Transport: t, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
 }
@@ -46,6 +46,9 @@ type httpAnswer struct {
 func call(client *http.Client, req *http.Request, now func() time.Time) (*httpAnswer, *Outcome) {
 	var written atomic.Bool
 	ctx := httptrace.WithClientTrace(req.Context(), &httptrace.ClientTrace{
+		// The transport begins again on another connection where it is sure that
+		// nothing was written to the first.
+		GetConn:      func(string) { written.Store(false) },
 		WroteRequest: func(info httptrace.WroteRequestInfo) { written.Store(info.Err == nil) },
 	})
 	answer, err := client.Do(req.WithContext(ctx))
