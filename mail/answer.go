@@ -64,7 +64,7 @@ func (s *Sender) again(ctx context.Context, o *Order, first *store.MailKey) (Ans
 		}
 	}
 	ctx = context.WithoutCancel(ctx)
-	key, err := s.store.MailKeyUsed(ctx, o.Account, o.Key)
+	key, err := s.store.MailKeyUsed(ctx, first.Scope, first.Key)
 	if err != nil {
 		return Answer{}, fmt.Errorf("%w: %w", ErrStore, err)
 	}

@@ -138,7 +138,7 @@ func (s *Sender) Feedback(ctx context.Context, f Feedback) error {
 		errs = append(errs, s.store.Suppress(ctx, store.Suppression{Address: f.Recipient, Reason: why, Provider: f.ProviderType, At: f.At}))
 	}
 	if f.OutboxID != "" && (f.Event == "accepted" || f.Event == "delivered" || f.Event == "opened" || f.Event == "clicked") {
-		errs = append(errs, s.store.MailSeen(ctx, f.OutboxID, s.nameOf(ctx, f), f.At))
+		errs = append(errs, s.store.MailSeen(ctx, f.OutboxID, store.Sighting{Type: f.ProviderType, Provider: s.nameOf(ctx, f), At: f.At}))
 	}
 	return errors.Join(errs...)
 }

@@ -103,7 +103,7 @@ func New(o Options) (*Sender, error) {
 // Order is a mail to be sent on behalf of an account.
 type Order struct {
 	Account string // "": the one that registered the domain of From, else OwnAccount
-	Key     string // Idempotency-Key; "": none
+	Key     string // Idempotency-Key, of those of Account as it is given; "": none
 	Request
 }
 
@@ -125,11 +125,14 @@ func (s *Sender) Send(ctx context.Context, o Order) (Answer, error) {
 		return Answer{}, err
 	}
 	detached := context.WithoutCancel(ctx)
+	// A domain may be registered between two requests with the same key: whose
+	// key it is does not depend on whose mail it is.
+	scope := o.Account
 	if err := s.fillAccount(detached, &o); err != nil {
 		return Answer{}, fmt.Errorf("%w: %w", ErrStore, err)
 	}
 	if o.Key != "" {
-		first, err := s.store.MailKeyUsed(detached, o.Account, o.Key)
+		first, err := s.store.MailKeyUsed(detached, scope, o.Key)
 		if err != nil {
 			return Answer{}, fmt.Errorf("%w: %w", ErrStore, err)
 		}
@@ -137,7 +140,7 @@ func (s *Sender) Send(ctx context.Context, o Order) (Answer, error) {
 			return s.again(ctx, &o, first)
 		}
 	}
-	m := s.newMail(&o)
+	m := s.newMail(&o, scope)
 	landed := s.takeOff(m.ID)
 	defer landed()
 	first, answer, err := s.sendNew(detached, m)
@@ -159,7 +162,7 @@ func (s *Sender) fillAccount(ctx context.Context, o *Order) (err error) {
 	return err
 }
 
-func (s *Sender) newMail(o *Order) *store.NewMail {
+func (s *Sender) newMail(o *Order, scope string) *store.NewMail {
 	now := s.opts.Now().UTC().Truncate(time.Microsecond)
 	id := newID(now)
 	_, domain, _ := strings.Cut(o.From, "@")
@@ -170,7 +173,7 @@ func (s *Sender) newMail(o *Order) *store.NewMail {
 		m.OnAmbiguous = FailOver
 	}
 	if o.Key != "" {
-		m.Key = &store.MailKey{Key: o.Key, RequestHash: o.hash(), Mail: id}
+		m.Key = &store.MailKey{Scope: scope, Key: o.Key, RequestHash: o.hash(), Mail: id}
 	}
 	return m
 }

@@ -69,6 +69,7 @@ type MailAttempt struct {
 
 // MailKey is an Idempotency-Key with what was sent under it first.
 type MailKey struct {
+	Scope        string // whose key it is; "": an operator's
 	Key          string
 	RequestHash  []byte
 	Mail         string
@@ -97,8 +98,8 @@ type MailAnswer struct {
 	Body   string
 }
 
-// AddMail writes a mail's record, before any provider is asked. Where the
-// account has used the key before, nothing is written and the first use returned.
+// AddMail writes a mail's record, before any provider is asked. Where its key
+// was used before, nothing is written and the first use returned.
 func (s *Store) AddMail(ctx context.Context, m *NewMail) (first *MailKey, err error) {
 	tags, err := json.Marshal(append([]string{}, m.Tags...))
 	if err != nil {
@@ -107,11 +108,11 @@ func (s *Store) AddMail(ctx context.Context, m *NewMail) (first *MailKey, err er
 	err = s.transact(ctx, func(w *writeTx) error {
 		first = nil
 		if m.Key != nil {
-			if first, err = findMailKey(ctx, w.conn, m.Account, m.Key.Key); err != nil || first != nil {
+			if first, err = findMailKey(ctx, w.conn, m.Key.Scope, m.Key.Key); err != nil || first != nil {
 				return err
 			}
 			if err := w.exec(ctx, `INSERT INTO mail_keys (account, key, request_hash, mail) VALUES (?, ?, ?, ?)`,
-				m.Account, m.Key.Key, m.Key.RequestHash, m.ID); err != nil {
+				m.Key.Scope, m.Key.Key, m.Key.RequestHash, m.ID); err != nil {
 				return err
 			}
 		}
@@ -201,12 +202,12 @@ type queryer interface {
 	QueryRowContext(ctx context.Context, query string, args ...any) *sql.Row
 }
 
-func findMailKey(ctx context.Context, q queryer, account, key string) (*MailKey, error) {
-	k := MailKey{Key: key}
+func findMailKey(ctx context.Context, q queryer, scope, key string) (*MailKey, error) {
+	k := MailKey{Scope: scope, Key: key}
 	var status sql.NullInt64
 	var answer sql.NullString
 	err := q.QueryRowContext(ctx, `SELECT request_hash, mail, answer_status, answer FROM mail_keys WHERE account = ? AND key = ?`,
-		account, key).Scan(&k.RequestHash, &k.Mail, &status, &answer)
+		scope, key).Scan(&k.RequestHash, &k.Mail, &status, &answer)
 	if errors.Is(err, sql.ErrNoRows) {
 		return nil, nil
 	}
@@ -217,9 +218,9 @@ func findMailKey(ctx context.Context, q queryer, account, key string) (*MailKey,
 	return &k, nil
 }
 
-// MailKeyUsed is the first use of a key by an account, or nil.
-func (s *Store) MailKeyUsed(ctx context.Context, account, key string) (*MailKey, error) {
-	k, err := findMailKey(ctx, s.read, account, key)
+// MailKeyUsed is the first use of a key within its scope, or nil.
+func (s *Store) MailKeyUsed(ctx context.Context, scope, key string) (*MailKey, error) {
+	k, err := findMailKey(ctx, s.read, scope, key)
 	if err != nil {
 		return nil, fmt.Errorf("look up Idempotency-Key: %w", err)
 	}

@@ -64,17 +64,23 @@ func (s *Store) Unsuppress(ctx context.Context, actor, address string) error {
 	return nil
 }
 
-// MailSeen notes that a provider's webhook named a mail as one that it took. A
-// second provider confirms a duplicate; a mail of unknown fate is then sent by
-// the first. A mail that is not ours is ignored.
-func (s *Store) MailSeen(ctx context.Context, id, provider string, at time.Time) error {
+// Sighting is that a provider's webhook named a mail as one that it took.
+type Sighting struct {
+	Type     string // of the provider: all that a webhook tells, whenever it comes
+	Provider string // by name, as far as it is known
+	At       time.Time
+}
+
+// MailSeen notes a sighting of a mail. A second provider confirms a duplicate; a
+// mail of unknown fate is then sent by the first. A mail that is not ours is ignored.
+func (s *Store) MailSeen(ctx context.Context, id string, by Sighting) error {
 	err := s.transact(ctx, func(w *writeTx) error {
 		err := w.exec(ctx, `INSERT INTO mail_seen (mail, provider, at) SELECT id, ?, ? FROM mails WHERE id = ? ON CONFLICT DO NOTHING`,
-			provider, at.UnixMicro(), id)
+			by.Type, by.At.UnixMicro(), id)
 		if err != nil {
 			return err
 		}
-		err = w.exec(ctx, `UPDATE mails SET status = 'sent', provider = ?, error = '' WHERE id = ? AND status = 'unknown'`, provider, id)
+		err = w.exec(ctx, `UPDATE mails SET status = 'sent', provider = ?, error = '' WHERE id = ? AND status = 'unknown'`, by.Provider, id)
 		if err != nil {
 			return err
 		}
@@ -82,7 +88,7 @@ func (s *Store) MailSeen(ctx context.Context, id, provider string, at time.Time)
 			WHERE id = ? AND (SELECT count(*) FROM mail_seen WHERE mail = ?) > 1`, id, id)
 	})
 	if err != nil {
-		return fmt.Errorf("note that %s has mail %s: %w", provider, id, err)
+		return fmt.Errorf("note that %s has mail %s: %w", by.Provider, id, err)
 	}
 	return nil
 }
