@@ -110,10 +110,7 @@ func (p *usageParams) readRange(values url.Values, now time.Time) error {
 
 // usageDate reads YYYY-MM-DD:HH:MM:SS in UTC, or RFC 3339, as µs.
 func usageDate(field, text string) (int64, error) {
-	if t, err := time.Parse("2006-01-02:15:04:05", text); err == nil {
-		return t.UnixMicro(), nil
-	}
-	if micros, ok := schemas.ParseTime([]byte(text)); ok {
+	if micros, ok := schemas.ParseUsageTime(text); ok {
 		return micros, nil
 	}
 	return 0, api.Invalid(field, "%s must be a date of the form YYYY-MM-DD:HH:MM:SS, such as 2026-01-31:23:59:59, or of RFC 3339", field)

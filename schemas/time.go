@@ -1,5 +1,7 @@
 package schemas
 
+import "time"
+
 // The instants of the years 0001 to 9999 UTC, in µs since 1970.
 const (
 	minTime = -62135596800 * 1_000_000
@@ -100,4 +102,13 @@ func daysOfDate(year, month, day uint) int64 {
 	}
 	century := floorDiv(y, 100)
 	return 365*y + floorDiv(y, 4) - century + floorDiv(century, 4) + (153*(m-3)+2)/5 + int64(day) - 719469
+}
+
+// ParseUsageTime reads a time of usage-v1.md into µs since 1970 UTC:
+// YYYY-MM-DD:HH:MM:SS in UTC, or RFC 3339.
+func ParseUsageTime(text string) (micros int64, ok bool) {
+	if t, err := time.Parse("2006-01-02:15:04:05", text); err == nil {
+		return t.UnixMicro(), true
+	}
+	return ParseTime([]byte(text))
 }

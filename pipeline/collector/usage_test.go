@@ -121,6 +121,22 @@ func TestUsageOfAnError(t *testing.T) {
 	}
 }
 
+// A usage may be of an earlier time, in the form that GET /v1/usage asks for too.
+func TestUsageOfAnEarlierTime(t *testing.T) {
+	s, _, _ := newShop(t, Config{})
+	for _, text := range []string{"2025-03-30:01:02:03", "2025-03-30T03:02:03+02:00"} {
+		if got := s.post(t, "/v1/usage", usageBody(`,"timestamp":"`+text+`"`), "apiKey", testKey); got.status != http.StatusAccepted {
+			t.Fatalf("%s: got %d %s", text, got.status, got.body)
+		}
+	}
+	want := time.Date(2025, 3, 30, 1, 2, 3, 0, time.UTC)
+	for _, e := range eventsOf(t, s.messages(t, schemas.Usage)) {
+		if !e.Time.Equal(want) {
+			t.Errorf("got %s, want %s", e.Time, want)
+		}
+	}
+}
+
 func TestUsageFaultsAreNamedAtOnce(t *testing.T) {
 	s, _, _ := newShop(t, Config{})
 	cases := []struct {

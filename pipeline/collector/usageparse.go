@@ -177,9 +177,9 @@ func (r *usageReader) timestamp(received time.Time) time.Time {
 	if text == "" {
 		return received
 	}
-	at, ok := schemas.ParseTime([]byte(text))
+	at, ok := schemas.ParseUsageTime(text)
 	if !ok {
-		r.fault("timestamp", "must be of RFC 3339, such as 2026-01-31T23:59:59.123456Z")
+		r.fault("timestamp", "must be of RFC 3339, such as 2026-01-31T23:59:59.123456Z, or YYYY-MM-DD:HH:MM:SS in UTC")
 		return received
 	}
 	return time.UnixMicro(at).UTC()
