@@ -79,7 +79,7 @@ func (c *Collector) mailgun(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	if why != nil {
-		return notAcceptable("%s", why)
+		return notAcceptable("%s", why.Message)
 	}
 	// If we die here the event is durable and the token is not known: the body
 	// comes again, and its event is a repeat.
