@@ -302,6 +302,27 @@ func TestMandrillListWithBadEvents(t *testing.T) {
 	}
 }
 
+// A signature seen once is good for its own event alone: it speaks neither for
+// another account nor for another event. Of accounts' own keys each has its tokens.
+func TestTokenIsOfOneAccount(t *testing.T) {
+	const data, other = `{"event":"opened","id":"i","timestamp":1548115208.1,"domain":{"name":"d"}}`, `{"event":"complained","id":"j","timestamp":1548115208.1,"domain":{"name":"d"}}`
+	s, _ := webhookSetup(t, Webhooks{MailgunKey: "k"})
+	if err := s.collector.cfg.Store.PutWebhookKey(t.Context(), "test", "own", "mailgun", "k2"); err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct {
+		account, key, data string
+		status             int
+	}{{"a", "k", data, 200}, {"b", "k", data, 406}, {"b", "k", other, 406}, {"own", "k2", other, 200}, {"a", "k", data, 200}, {"a", "k", other, 406}} {
+		if a := s.post(t, "/webhooks/mailgun/"+c.account, signMailgun(c.key, "token", c.data)); a.status != c.status {
+			t.Errorf("%s, %s: got %d %s, want %d", c.account, c.data[:20], a.status, a.body, c.status)
+		}
+	}
+	if got := s.mails(t); len(got) != 2 {
+		t.Errorf("got %d records, want 2: %v", len(got), got)
+	}
+}
+
 // Whoever has no key cannot take the memory of those who have: bodies of webhooks
 // that never end leave room for events.
 func TestUnsignedBodiesLeaveRoom(t *testing.T) {

@@ -60,8 +60,8 @@ func (c *Collector) mailgun(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	token := store.WebhookToken{Token: sha256.Sum256([]byte(h.account + "\x00" + body.Signature.Token)),
-		Body: bodyHash(text), ExpiresAt: signed.Add(mailgunStale + time.Hour)}
+	token := h.token(body.Signature.Token, text)
+	token.ExpiresAt = signed.Add(mailgunStale + time.Hour)
 	lock := c.webhookLocks.of(token.Token)
 	lock.Lock()
 	defer lock.Unlock()
@@ -89,6 +89,17 @@ func (c *Collector) mailgun(w http.ResponseWriter, r *http.Request) error {
 	}
 	api.WriteJSON(w, http.StatusOK, &h.result)
 	return nil
+}
+
+// token is good for one body of one account: the signature says nothing of
+// either. An account's own key has tokens of its own, so that nobody spends those
+// of the installation's.
+func (h *webhook) token(text string, body []byte) store.WebhookToken {
+	whose := h.account
+	if h.ours {
+		whose = ""
+	}
+	return store.WebhookToken{Token: sha256.Sum256([]byte(whose + "\x00" + text)), Body: bodyHash(h.account, body)}
 }
 
 // withoutSignature is what is kept of a body: its event.
@@ -136,16 +147,16 @@ func (h *webhook) known(ctx context.Context, token *store.WebhookToken) (bool, e
 		h.c.cfg.Log.Warn("webhook", "error", err)
 		return false, unavailable(time.Second, "the store does not answer; send again")
 	case body != token.Body:
-		return false, notAcceptable("the token has come before with another body")
+		return false, notAcceptable("the token has come before with another body, or to another account")
 	}
 	return true, nil
 }
 
 // bodyHash does not depend on white space.
-func bodyHash(text []byte) [sha256.Size]byte {
+func bodyHash(account string, text []byte) [sha256.Size]byte {
 	var compact bytes.Buffer
 	if json.Compact(&compact, text) == nil {
 		text = compact.Bytes()
 	}
-	return sha256.Sum256(text)
+	return sha256.Sum256(append([]byte(account+"\x00"), text...))
 }
