@@ -275,3 +275,15 @@ func addQuotaUse(ctx context.Context, w *writeTx, uses []QuotaUse, at time.Time)
 		strings.TrimSuffix(strings.Repeat("(?, ?, ?, ?, ?, ?), ", len(uses)), ", ")+`
 		ON CONFLICT (quota, period_start) DO UPDATE SET used_units = excluded.used_units, used_nanos = excluded.used_nanos, told = excluded.told`, args...)
 }
+
+// HasAPIRoute reports whether an endpoint of an API version is registered, also
+// by a route of every endpoint; api "" stands for any.
+func (s *Store) HasAPIRoute(ctx context.Context, api, version, endpoint string) (bool, error) {
+	var n int
+	err := s.read.QueryRowContext(ctx, `SELECT EXISTS (SELECT 1 FROM routes WHERE version = ? AND endpoint IN (?, '') AND (? = '' OR api = ?))`,
+		version, endpoint, api, api).Scan(&n)
+	if err != nil {
+		return false, fmt.Errorf("look for a route: %w", engineError(err))
+	}
+	return n == 1, nil
+}

@@ -92,6 +92,7 @@ type Collector struct {
 	decoders sync.Pool // of *decoder
 	catalog  catalogCache
 	unknown  unknownKeys
+	checks   checker
 
 	webhookLocks tokenLocks
 }
@@ -105,6 +106,7 @@ func New(cfg Config) (*Collector, error) {
 		lanes: map[schemas.Topic][]*lane{}, numbers: map[schemas.Topic][]int{}}
 	c.inFlight.max, c.unsigned.max = cfg.MaxInFlight, cfg.MaxInFlight
 	c.catalog.store, c.unknown.collector = cfg.Store, c
+	c.checks = checker{collector: c, use: useCache{store: cfg.Store}}
 	c.decoders.New = func() any { return new(decoder) }
 	var err error
 	if c.metrics, err = newMetrics(cfg.Metrics, &c.inFlight); err != nil {
@@ -144,7 +146,7 @@ func (c *Collector) laneOf(e *event) *lane {
 
 // Endpoints are all that write events. They have their own deadlines.
 func (c *Collector) Endpoints() []api.Endpoint {
-	return slices.Concat(c.usageEndpoints(), c.appEndpoints(), c.correctionEndpoints(), c.webhookEndpoints(), c.dataframeEndpoints(), []api.Endpoint{
+	return slices.Concat(c.usageEndpoints(), c.validateEndpoints(), c.appEndpoints(), c.correctionEndpoints(), c.webhookEndpoints(), c.dataframeEndpoints(), []api.Endpoint{
 		{Method: "POST", Path: "/v1/events", Access: api.Ingest, Form: api.PlainForm, Timeout: -1, Handle: c.results},
 		{Method: "POST", Path: "/api/v1/events", Access: api.Ingest, Form: api.ProblemForm, Timeout: -1, Handle: c.allOrNothing},
 	})

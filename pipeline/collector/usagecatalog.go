@@ -36,14 +36,24 @@ type catalogKey struct{ customer, account string }
 
 // catalogEntry is read by one request; others wait for it.
 type catalogEntry struct {
-	mu   sync.Mutex
-	read bool
-	use  *store.UseCatalog
+	mu    sync.Mutex
+	read  bool
+	use   *store.UseCatalog
+	index *useIndex // of use, for checks; nil: nobody checked yet
 }
 
 // of is the caller's part of the catalog: its customer's, else that of the one
 // customer of its account; nil where there is none.
 func (c *catalogCache) of(ctx context.Context, caller api.Caller, now time.Time) (*store.UseCatalog, error) {
+	e, err := c.entry(ctx, caller, now)
+	if err != nil {
+		return nil, err
+	}
+	return e.use, nil
+}
+
+// entry is what is remembered of the caller, read.
+func (c *catalogCache) entry(ctx context.Context, caller api.Caller, now time.Time) (*catalogEntry, error) {
 	if err := c.refresh(ctx, now); err != nil {
 		return nil, err
 	}
@@ -65,7 +75,7 @@ func (c *catalogCache) of(ctx context.Context, caller api.Caller, now time.Time)
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	if e.read {
-		return e.use, nil
+		return e, nil
 	}
 	use, err := c.read(ctx, key)
 	if err != nil {
@@ -77,7 +87,14 @@ func (c *catalogCache) of(ctx context.Context, caller api.Caller, now time.Time)
 		c.routes += len(use.Routes)
 		c.mu.Unlock()
 	}
-	return use, nil
+	return e, nil
+}
+
+// known is the version of what is remembered.
+func (c *catalogCache) known() int64 {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.version
 }
 
 // refresh forgets everything where the catalog has changed. While one request
