@@ -15,9 +15,10 @@ import (
 const senders = 8
 
 // sendMany sends n mails from several goroutines; before is called before each.
-func sendMany(t *testing.T, r *rig, n int, before func(i int)) []mail.Answer {
+// answered is when each answer came.
+func sendMany(t *testing.T, r *rig, n int, before func(i int)) (answers []mail.Answer, answered []time.Time) {
 	t.Helper()
-	answers := make([]mail.Answer, n)
+	answers, answered = make([]mail.Answer, n), make([]time.Time, n)
 	work := make(chan int)
 	var all sync.WaitGroup
 	for range senders {
@@ -29,7 +30,7 @@ func sendMany(t *testing.T, r *rig, n int, before func(i int)) []mail.Answer {
 				if err != nil {
 					t.Error(err)
 				}
-				answers[i] = a
+				answers[i], answered[i] = a, time.Now()
 			}
 		}()
 	}
@@ -39,7 +40,16 @@ func sendMany(t *testing.T, r *rig, n int, before func(i int)) []mail.Answer {
 	}
 	close(work)
 	all.Wait()
-	return answers
+	return answers, answered
+}
+
+// longestGap is the longest time in which no mail was answered.
+func longestGap(answered []time.Time) (gap time.Duration) {
+	slices.SortFunc(answered, time.Time.Compare)
+	for i := range len(answered) - 1 {
+		gap = max(gap, answered[i+1].Sub(answered[i]))
+	}
+	return gap
 }
 
 // A provider dies in the middle of 1,000 mails, in several ways.
@@ -55,11 +65,14 @@ func TestProviderDies(t *testing.T) {
 			mandrill := mailtest.Start(t, &mailtest.Provider{Type: "mandrill"})
 			clock := mailtest.NewClock()
 			r := newRig(t, configOf(t, nil, mailgun, mandrill), clock, nil)
-			answers := sendMany(t, r, 1000, func(i int) {
+			answers, answered := sendMany(t, r, 1000, func(i int) {
 				if i == 300 {
 					mailgun.Behave(death)
 				}
 			})
+			if gap := longestGap(answered); gap >= time.Second { // an attempt may take half of it
+				t.Errorf("no mail was sent for %v", gap)
+			}
 			taken := map[string]int{}
 			failed := 0
 			for _, p := range []*mailtest.Provider{mailgun, mandrill} {
