@@ -147,6 +147,7 @@ func TestTextOf(t *testing.T) {
 		{`<a href="https://x.example/?a=1&amp;b=2">click</a>!`, "click <https://x.example/?a=1&b=2>!\n"},
 		{`<a href="javascript:alert(1)">click</a> <a>x</a>`, "click x\n"},
 		{"<html><head><title>T</title><style>p {}</style></head><body><script>x()</script><!-- a > b --><p>x</p></body></html>", "x\n"},
+		{"<html><head><meta charset=utf-8><title>T</title><style>p {}</style><p>no body tag</p>", "no body tag\n"},
 		{"<head><title>never closed<body><p>x", "(This mail has no text, only HTML.)\n"},
 		{"<img src=x>", "(This mail has no text, only HTML.)\n"},
 		{`<img src=x alt="Our logo"><hr>x`, "Our logo\n----\nx\n"},

@@ -32,7 +32,9 @@ func textOf(body string) string {
 
 // Elements by what they are in a text.
 var (
-	hiddenAtoms = []atom.Atom{atom.Head, atom.Script, atom.Style, atom.Title, atom.Template}
+	// A head may be left open, and then ends at the first thing that is to be seen:
+	// what is in it is hidden by itself.
+	hiddenAtoms = []atom.Atom{atom.Script, atom.Style, atom.Title, atom.Template}
 	// apartAtoms stand between blank lines, blockAtoms on lines of their own.
 	apartAtoms = []atom.Atom{atom.P, atom.H1, atom.H2, atom.H3, atom.H4, atom.H5, atom.H6, atom.Ul, atom.Ol, atom.Table, atom.Blockquote}
 	blockAtoms = []atom.Atom{atom.Div, atom.Tr, atom.Section, atom.Article, atom.Header, atom.Footer, atom.Pre, atom.Dt, atom.Dd, atom.Address}
@@ -84,7 +86,7 @@ func (w *textWriter) open(t html.Token) {
 			w.hidden++
 		}
 	case a == atom.Body:
-		w.hidden = 0 // a head that nobody closed
+		w.hidden = 0 // something before it that nobody closed
 	case w.hidden > 0:
 	case a == atom.Br:
 		w.newlines = min(w.newlines+1, 2)
