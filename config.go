@@ -42,6 +42,9 @@ type config struct {
 	DedupeIDs   int64         `koanf:"dedupe-max-ids"`
 	OldestEvent string        `koanf:"oldest-event"`
 	AlertEmail  string        `koanf:"alert-email"`
+	AlertFrom   string        `koanf:"alert-from"`
+	AlertHook   string        `koanf:"alert-webhook"`
+	AlertSecret string        `koanf:"alert-webhook-secret"`
 	LogLevel    string        `koanf:"log-level"`
 
 	Meters      []schemas.MeterDefinition `koanf:"-"` // declared in the file
@@ -73,6 +76,9 @@ func addFlags(f *pflag.FlagSet) {
 	f.Int64("dedupe-max-ids", 10_000_000, "ids remembered at most, about 27 bytes each")
 	f.String("oldest-event", "2000-01-01T00:00:00Z", "events of an earlier `time` are refused")
 	f.String("alert-email", "", "`address` of the operators")
+	f.String("alert-from", "", "`address` that alerts are sent from (default: that of --alert-email)")
+	f.String("alert-webhook", "", "`URL` that alerts are posted to (default: none)")
+	f.String("alert-webhook-secret", "", "`secret` that these posts are signed with (HMAC-SHA256); better in the environment than in a list of processes")
 	f.Float64("rate-limit", 0, "requests a second and key, where a key has no rate of its own; 0: no limit")
 	f.String("mailgun-signing-key", "", "`key` that Mailgun signs its webhooks with, where an account has none of its own; better in the environment than in a list of processes")
 	f.String("mandrill-webhook-key", "", "`key` that Mandrill signs its webhooks with, as above")
@@ -154,6 +160,10 @@ func (c *config) check() error {
 		return fmt.Errorf("--log-max-bytes %d: at least %d (64 MiB)", c.LogMaxBytes, 64<<20)
 	case c.MaxRecord < 1024 || c.MaxRecord > 64<<20:
 		return fmt.Errorf("--max-record-bytes %d: allowed are 1024 to %d", c.MaxRecord, 64<<20)
+	case c.AlertHook != "" && !strings.HasPrefix(c.AlertHook, "https://") && !strings.HasPrefix(c.AlertHook, "http://"):
+		return fmt.Errorf("--alert-webhook %q: it must begin with https:// or http://", c.AlertHook)
+	case c.AlertHook != "" && len(c.AlertSecret) < 16:
+		return errors.New("--alert-webhook needs --alert-webhook-secret of at least 16 characters")
 	case !(c.RateLimit >= 0 && c.RateLimit <= 1e6): // NaN is neither
 		return fmt.Errorf("--rate-limit %g: allowed are 0 (no limit) to 1000000", c.RateLimit)
 	case c.PublicURL != "" && !strings.HasPrefix(c.PublicURL, "https://") && !strings.HasPrefix(c.PublicURL, "http://"):

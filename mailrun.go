@@ -127,11 +127,17 @@ func (p *parts) runMail(g *errgroup.Group, serving context.Context) {
 	})
 }
 
-// outboxJob is the job for 'tallybook job'.
-func outboxJob(c *config, st *store.Store, now func() time.Time) (jobs.Job, error) {
+// mailJobs are the jobs that send mails, for 'tallybook job'.
+func mailJobs(c *config, st *store.Store, now func() time.Time) (outbox, alerts jobs.Job, err error) {
 	m, err := newMail(c, mail.Options{Store: st, Now: now}, broker.NewKafka(c.brokerAddrs()...))
 	if err != nil {
-		return jobs.Job{}, err
+		return outbox, alerts, err
 	}
-	return jobs.Outbox(m.Sender), nil
+	return jobs.Outbox(m.Sender), jobs.Alerts(alertConfig(c, st, m.Sender)), nil
+}
+
+// alertConfig says where alerts go.
+func alertConfig(c *config, st *store.Store, sender *mail.Sender) jobs.AlertConfig {
+	return jobs.AlertConfig{Store: st, Mail: sender, From: c.AlertFrom, Operators: c.AlertEmail,
+		Webhook: c.AlertHook, WebhookSecret: c.AlertSecret, Log: c.logger()}
 }

@@ -4,6 +4,8 @@
 //	rollups  builds day and month rows of windows that have closed
 //	sketches merges the sketches that checkpoints appended, by account and hour
 //	backfill folds into declared meters what the archive has from before they were live
+//	quota-reset opens the periods of quotas that have begun
+//	alerts   delivers the outbox of alerts by mail and webhook
 //	verify   rollups = fold of the archive, number by number
 //	extremes least and greatest values of hours that a correction took one from
 //	balance  the ledger joins without hole or overlap, and agrees with archive and errors

@@ -25,6 +25,9 @@ func Standard(st *store.Store, ar *archive.Archive) []Job {
 		{Name: "backfill", Schedule: "@every 5s", Run: func(ctx context.Context, now time.Time, progress func(string)) error {
 			return Backfill(ctx, BackfillConfig{Store: st, Archive: ar, Now: func() time.Time { return now }, Progress: progress})
 		}},
+		{Name: "quota-reset", Schedule: "* * * * *", Run: func(ctx context.Context, now time.Time, progress func(string)) error {
+			return ResetQuotas(ctx, st, now, progress)
+		}},
 		{Name: "verify", Schedule: "17 3 * * *", Run: func(ctx context.Context, now time.Time, progress func(string)) error {
 			report, err := Verify(ctx, VerifyConfig{Store: st, Archive: ar, Progress: progress})
 			return checked(report.OK(), report.String(), err)

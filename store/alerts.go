@@ -47,14 +47,14 @@ type DueAlert struct {
 
 // QuotaAlert is the details of a threshold or limit.
 type QuotaAlert struct {
-	Subscription string          `json:"subscription"`
-	Route        string          `json:"route,omitempty"` // "": all of the API version
-	Percent      int             `json:"percent"`
-	Limit        schemas.Decimal `json:"limit"`
-	Used         schemas.Decimal `json:"used"`
-	Hard         bool            `json:"hard"`
-	PeriodStart  time.Time       `json:"periodStart"`
-	PeriodEnd    time.Time       `json:"periodEnd,omitzero"`
+	Subscription string      `json:"subscription"`
+	Route        string      `json:"route,omitempty"` // "": all of the API version
+	Percent      int         `json:"percent"`
+	Limit        json.Number `json:"limit"`
+	Used         json.Number `json:"used"` // when it was reached
+	Hard         bool        `json:"hard"`
+	PeriodStart  time.Time   `json:"periodStart"`
+	PeriodEnd    time.Time   `json:"periodEnd,omitzero"`
 }
 
 // DigestAlert is the details of a digest of an hour.
@@ -70,8 +70,8 @@ func tellQuota(ctx context.Context, w *writeTx, u *QuotaUse, used schemas.Decima
 	if percent == schemas.LimitReached {
 		a.Kind = AlertLimit
 	}
-	return putAlert(ctx, w, &a, QuotaAlert{Subscription: q.Subscription, Route: q.Route, Percent: percent, Limit: q.Limit, Used: used,
-		Hard: q.Hard, PeriodStart: u.Period.Start, PeriodEnd: u.Period.End})
+	return putAlert(ctx, w, &a, QuotaAlert{Subscription: q.Subscription, Route: q.Route, Percent: percent,
+		Limit: json.Number(q.Limit.String()), Used: json.Number(used.String()), Hard: q.Hard, PeriodStart: u.Period.Start, PeriodEnd: u.Period.End})
 }
 
 // tellDigest adds to the digest of the hour of at.
