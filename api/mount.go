@@ -91,14 +91,10 @@ func (m *mounted) path(path string, methods map[string]*Endpoint) http.Handler {
 	var allow []string
 	var form ErrorForm
 	for method, e := range methods {
-		allow = append(allow, method)
-		form = e.Form // the endpoints of a path are of one API
-		if method == http.MethodGet {
-			allow = append(allow, http.MethodHead)
-		}
+		allow = append(allow, method) // HEAD goes with GET
+		form = e.Form                 // the endpoints of a path are of one API
 	}
 	slices.Sort(allow)
-	allow = slices.Compact(allow)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		method := r.Method
 		if _, own := methods[method]; method == http.MethodHead && !own {
