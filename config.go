@@ -18,6 +18,7 @@ import (
 	"github.com/knadh/koanf/v2"
 	"github.com/spf13/pflag"
 
+	"tallybook/jobs"
 	"tallybook/schemas"
 )
 
@@ -54,6 +55,8 @@ type config struct {
 	MailgunKey  string                    `koanf:"mailgun-signing-key"`
 	MandrillKey string                    `koanf:"mandrill-webhook-key"`
 	PublicURL   string                    `koanf:"public-url"`
+
+	InvoiceGrace time.Duration `koanf:"invoice-grace"`
 }
 
 func addFlags(f *pflag.FlagSet) {
@@ -83,6 +86,7 @@ func addFlags(f *pflag.FlagSet) {
 	f.String("mailgun-signing-key", "", "`key` that Mailgun signs its webhooks with, where an account has none of its own; better in the environment than in a list of processes")
 	f.String("mandrill-webhook-key", "", "`key` that Mandrill signs its webhooks with, as above")
 	f.String("public-url", "", "`URL` that the outside reaches this server by: Mandrill signs it")
+	f.Duration("invoice-grace", jobs.DefaultGrace, "how long after its month an invoice becomes final; late events go into the next one")
 	f.String("mail-config", "", "JSON or YAML `file` of mail providers (default: mails are written to DATA/mail)")
 	f.String("log-level", "info", "debug, info, warn or error")
 }
@@ -168,6 +172,8 @@ func (c *config) check() error {
 		return fmt.Errorf("--rate-limit %g: allowed are 0 (no limit) to 1000000", c.RateLimit)
 	case c.PublicURL != "" && !strings.HasPrefix(c.PublicURL, "https://") && !strings.HasPrefix(c.PublicURL, "http://"):
 		return fmt.Errorf("--public-url %q: it must begin with https:// or http://", c.PublicURL)
+	case c.InvoiceGrace < 0 || c.InvoiceGrace > 90*24*time.Hour:
+		return fmt.Errorf("--invoice-grace %s: allowed are 0 to 2160h (90 days)", c.InvoiceGrace)
 	case !slices.Contains([]string{"debug", "info", "warn", "error"}, c.LogLevel):
 		return fmt.Errorf("--log-level %q: allowed are debug, info, warn, error", c.LogLevel)
 	}

@@ -70,7 +70,7 @@ func listJobs(ctx context.Context, c *config, out io.Writer) error {
 			}
 		}
 	}
-	for _, job := range append(jobs.Standard(nil, nil), jobs.Outbox(nil), jobs.Alerts(jobs.AlertConfig{})) {
+	for _, job := range append(jobs.Standard(nil, nil), jobs.Outbox(nil), jobs.Alerts(jobs.AlertConfig{}), c.invoiceJob(nil, nil, nil)) {
 		line := fmt.Sprintf("%-10s %-12s", job.Name, job.Schedule)
 		if run, ok := last[job.Name]; ok {
 			line += fmt.Sprintf(" %s, %s", run.BeganAt.Format(time.RFC3339), run.Outcome)
@@ -119,7 +119,11 @@ func runJob(ctx context.Context, c *config, name string, o jobOptions) error {
 	if err != nil {
 		return err
 	}
-	runner, err := jobs.NewRunner(jobs.RunnerConfig{Jobs: append(jobs.Standard(st, ar), outbox, alerts), Registry: prometheus.NewRegistry(), Store: st, Now: now, Log: c.logger()})
+	kafka := c.runningKafka()
+	if kafka != nil {
+		defer kafka.Close()
+	}
+	runner, err := jobs.NewRunner(jobs.RunnerConfig{Jobs: append(jobs.Standard(st, ar), outbox, alerts, c.invoiceJob(st, ar, kafka)), Registry: prometheus.NewRegistry(), Store: st, Now: now, Log: c.logger()})
 	if err != nil {
 		return err
 	}

@@ -314,7 +314,7 @@ func (p *parts) trim(ctx context.Context) error {
 }
 
 func (p *parts) jobs() (*jobs.Runner, error) {
-	return jobs.NewRunner(jobs.RunnerConfig{Jobs: append(jobs.Standard(p.store, p.archive), jobs.Outbox(p.mail.Sender), jobs.Alerts(alertConfig(p.cfg, p.store, p.mail.Sender))), Registry: p.registry, Store: p.store, Log: p.log})
+	return jobs.NewRunner(jobs.RunnerConfig{Jobs: append(jobs.Standard(p.store, p.archive), jobs.Outbox(p.mail.Sender), jobs.Alerts(alertConfig(p.cfg, p.store, p.mail.Sender)), p.cfg.invoiceJob(p.store, p.archive, p.kafka)), Registry: p.registry, Store: p.store, Log: p.log})
 }
 
 // runPipeline is collector and workers on an external Kafka.

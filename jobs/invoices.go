@@ -55,7 +55,7 @@ func Invoices(ctx context.Context, cfg InvoicesConfig) error {
 	if cfg.LogEnds != nil {
 		ends, err := cfg.LogEnds(ctx)
 		if err != nil {
-			return fmt.Errorf("ask for the ends of the log: %w", err)
+			cfg.Progress(fmt.Sprintf("every partition's log clock is waited for, since the ends of the log are not known: %v", err))
 		}
 		b.ends = ends
 	}
@@ -84,6 +84,15 @@ func Invoices(ctx context.Context, cfg InvoicesConfig) error {
 		}
 	}
 	return errors.Join(faults...)
+}
+
+// InvoicesJob makes invoices every hour; Lease, Now and Progress are the run's.
+func InvoicesJob(cfg InvoicesConfig) Job {
+	return Job{Name: "invoices", Schedule: "7 * * * *", Leased: func(ctx context.Context, l store.Lease, now time.Time, progress func(string)) error {
+		run := cfg
+		run.Lease, run.Now, run.Progress = l, now, progress
+		return Invoices(ctx, run)
+	}}
 }
 
 type biller struct {

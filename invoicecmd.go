@@ -1,0 +1,232 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+	"text/tabwriter"
+
+	"github.com/spf13/cobra"
+	"golang.org/x/sys/unix"
+
+	"tallybook/archive"
+	"tallybook/jobs"
+	"tallybook/pipeline/broker"
+	"tallybook/query"
+	"tallybook/schemas"
+	"tallybook/store"
+)
+
+// invoiceJob makes invoices; kafka is asked which partitions were read to their
+// end (nil: every partition's log clock is waited for).
+func (c *config) invoiceJob(st *store.Store, ar *archive.Archive, kafka *broker.Kafka) jobs.Job {
+	cfg := jobs.InvoicesConfig{Store: st, Archive: ar, Grace: c.InvoiceGrace}
+	if kafka != nil {
+		cfg.LogEnds = func(ctx context.Context) (map[schemas.Partition]int64, error) { return logEnds(ctx, st, kafka) }
+	}
+	return jobs.InvoicesJob(cfg)
+}
+
+// logEnds are the ends of the partitions of the log that holds requests.
+func logEnds(ctx context.Context, st *store.Store, kafka *broker.Kafka) (map[schemas.Partition]int64, error) {
+	var positions []store.Position
+	err := st.View(ctx, func(v *store.View) (err error) {
+		positions, err = v.Positions(schemas.Usage)
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	ends := map[schemas.Partition]int64{}
+	for _, p := range positions {
+		_, end, err := kafka.Offsets(ctx, p.Partition)
+		if err != nil {
+			return nil, err
+		}
+		ends[p.Partition] = end
+	}
+	return ends, nil
+}
+
+// runningKafka is the Kafka of this installation: the one that was named, or that
+// of the process which has the data folder; nil: there is none.
+func (c *config) runningKafka() *broker.Kafka {
+	if len(c.Brokers) == 0 {
+		f, err := os.Open(filepath.Join(c.Data, "LOCK"))
+		if err != nil {
+			return nil
+		}
+		defer f.Close()
+		if err := unix.Flock(int(f.Fd()), unix.LOCK_SH|unix.LOCK_NB); !errors.Is(err, unix.EWOULDBLOCK) {
+			return nil
+		}
+	}
+	return broker.NewKafka(c.brokerAddrs()...)
+}
+
+func invoiceCommand() *cobra.Command {
+	parent := &cobra.Command{Use: "invoice", Short: "list, show and export invoices and credit notes", Args: noArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() }}
+	var f store.InvoiceFilter
+	list := &cobra.Command{Use: "list", Short: "list them", Args: noArgs, RunE: func(cmd *cobra.Command, _ []string) error {
+		return withConfig(cmd, func(ctx context.Context, c *config) error { return listInvoices(ctx, c, f, cmd.OutOrStdout()) })
+	}}
+	list.Flags().StringVar(&f.Account, "account", "", "only of this `account`")
+	list.Flags().StringVar(&f.Customer, "customer", "", "only of the customer with this `id`")
+	list.Flags().StringVar(&f.Month, "month", "", "only of this month, `YYYY-MM`")
+	list.Flags().BoolVar(&f.Drafts, "drafts", true, "drafts too")
+	one := func(use, short string, write func(context.Context, *store.Store, *store.Invoice, io.Writer) error) *cobra.Command {
+		return &cobra.Command{Use: use + " INVOICE", Short: short, Args: oneArg, RunE: func(cmd *cobra.Command, args []string) error {
+			return withConfig(cmd, func(ctx context.Context, c *config) error {
+				return withStore(ctx, c, func(st *store.Store) error {
+					i, err := findInvoice(ctx, st, args[0])
+					if err != nil {
+						return err
+					}
+					return write(ctx, st, &i, cmd.OutOrStdout())
+				})
+			})
+		}}
+	}
+	parent.AddCommand(list,
+		one("show", "show one as JSON; INVOICE is a number or an id", func(_ context.Context, _ *store.Store, i *store.Invoice, out io.Writer) error {
+			return writeIndented(out, query.InvoiceViewOf(i))
+		}),
+		one("html", "print one as an HTML page", func(_ context.Context, _ *store.Store, i *store.Invoice, out io.Writer) error {
+			return query.InvoiceHTML(out, i)
+		}),
+		one("bundle", "print what 'tallybook prove --bundle' needs beside the Parquet files", func(ctx context.Context, st *store.Store, i *store.Invoice, out io.Writer) error {
+			b, err := jobs.NewBundle(ctx, st, i)
+			if err != nil {
+				return err
+			}
+			return writeIndented(out, b)
+		}))
+	return parent
+}
+
+func writeIndented(out io.Writer, v any) error {
+	enc := json.NewEncoder(out)
+	enc.SetEscapeHTML(false)
+	enc.SetIndent("", "  ")
+	return enc.Encode(v)
+}
+
+// findInvoice finds a document by its number or id.
+func findInvoice(ctx context.Context, st *store.Store, name string) (store.Invoice, error) {
+	i, err := st.InvoiceByNumber(ctx, name)
+	if errors.Is(err, store.ErrNotFound) {
+		i, err = st.Invoice(ctx, name)
+	}
+	if errors.Is(err, store.ErrNotFound) {
+		return i, usageError{fmt.Errorf("there is no invoice %q; 'tallybook invoice list' shows their numbers", name)}
+	}
+	return i, err
+}
+
+func listInvoices(ctx context.Context, c *config, f store.InvoiceFilter, out io.Writer) error {
+	return withStore(ctx, c, func(st *store.Store) error {
+		t := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
+		fmt.Fprintln(t, "NUMBER\tMONTH\tCUSTOMER\tSTATUS\tPAYMENT\tTOTAL\tID")
+		for f.Limit = 1000; ; {
+			list, err := st.Invoices(ctx, f)
+			if err != nil {
+				return err
+			}
+			for _, i := range list {
+				fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\t%s %s\t%s\n", orDash(i.Number), i.Month, i.Customer.Name, i.Status, orDash(i.Payment), i.Total, i.Currency, i.ID)
+				f.After = i.ID
+			}
+			if len(list) < f.Limit {
+				return t.Flush()
+			}
+		}
+	})
+}
+
+func orDash(text string) string {
+	if text == "" {
+		return "-"
+	}
+	return text
+}
+
+func proveCommand() *cobra.Command {
+	var bundle string
+	cmd := &cobra.Command{Use: "prove [INVOICE]", Short: "compute every line of an invoice again from the Parquet files; exit 1 at the first difference",
+		Example: "  tallybook prove INV-000001\n  tallybook invoice bundle INV-000001 > inv1.json && tallybook prove --bundle inv1.json --archive ./archive",
+		Args:    cobra.MaximumNArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if len(args) == 0 && bundle == "" {
+				return usageError{errors.New("prove needs the number or id of an invoice, or --bundle")}
+			}
+			return withConfig(cmd, func(ctx context.Context, c *config) error {
+				return prove(ctx, c, strings.Join(args, ""), bundle, cmd.OutOrStdout())
+			})
+		}}
+	cmd.Flags().StringVar(&bundle, "bundle", "", "`file` of 'tallybook invoice bundle': no database is needed then")
+	return cmd
+}
+
+func prove(ctx context.Context, c *config, name, bundle string, out io.Writer) error {
+	if _, err := os.Stat(c.archiveURL()); c.Archive == "" && err != nil {
+		return usageError{fmt.Errorf("no archive here: %w; name the folder with --archive or --data", err)}
+	}
+	ar, err := archive.Open(c.archiveURL())
+	if err != nil {
+		return usageError{err}
+	}
+	cfg := jobs.ProveConfig{Archive: ar, Say: func(line string) { fmt.Fprintln(out, line) }}
+	if bundle != "" {
+		if cfg.Bundle, err = readBundle(bundle, name); err != nil {
+			return usageError{err}
+		}
+		return jobs.Prove(ctx, cfg)
+	}
+	if _, err := os.Stat(c.storeURL()); c.Store == "" && err != nil {
+		return usageError{fmt.Errorf("no data here: %w; name the folder with --data, or give a --bundle", err)}
+	}
+	st, err := store.Open(ctx, c.storeURL(), store.Options{Log: c.logger(), ReadOnly: true})
+	if err != nil {
+		return usageError{err}
+	}
+	defer st.Close()
+	i, err := findInvoice(ctx, st, name)
+	if err != nil {
+		return err
+	}
+	if cfg.Bundle, err = jobs.NewBundle(ctx, st, &i); err != nil {
+		return err
+	}
+	cfg.Price = func(version int64) (string, json.RawMessage, error) {
+		p, err := st.PriceOf(ctx, version)
+		return p.Model, p.Params, err
+	}
+	return jobs.Prove(ctx, cfg)
+}
+
+// readBundle reads a bundle; name, where it is not empty, is the document that
+// it must be of.
+func readBundle(path, name string) (*jobs.Bundle, error) {
+	text, err := os.ReadFile(path)
+	if err != nil {
+		return nil, err
+	}
+	var b jobs.Bundle
+	var is struct{ ID, Number string }
+	if err = json.Unmarshal(text, &b); err == nil {
+		err = json.Unmarshal(b.Document, &is)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("bundle %s: %w", path, err)
+	}
+	if name != "" && name != is.ID && name != is.Number {
+		return nil, fmt.Errorf("bundle %s is of %s, not of %s", path, is.Number, name)
+	}
+	return &b, nil
+}
