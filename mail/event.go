@@ -7,13 +7,14 @@ import (
 	"strings"
 	"time"
 
+	"tallybook/schemas"
 	"tallybook/store"
 )
 
 const (
 	eventAccepted = "accepted"
 	eventFailed   = "failed"
-	eventSource   = "tallybook/mail"
+	eventSource   = schemas.OutboxSource
 	eventPage     = 100
 )
 

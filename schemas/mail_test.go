@@ -254,3 +254,37 @@ func TestLongPayload(t *testing.T) {
 		t.Errorf("got %.300s, want %s", ev.Rest, want)
 	}
 }
+
+// A mail of our own that two providers took is delivered once, whoever tells of
+// it; what its reader does is told by each.
+func TestMailOfOurOwn(t *testing.T) {
+	const id = "0123456789abcdef0123456789abcdef"
+	gun := func(event, outbox string) string {
+		return `{"event":"` + event + `","id":"g","timestamp":5,"domain":{"name":"d"},"user-variables":{"outbox_id":"` + outbox + `"}}`
+	}
+	drill := func(event, outbox string) string {
+		return `{"event":"` + event + `","_id":"m","ts":5,"msg":{"sender":"a@d","email":"b@x","metadata":{"outbox_id":"` + outbox + `"}}}`
+	}
+	identity := func(kind, data string) string {
+		t.Helper()
+		ev, rejection := decodeMail(t, kind, data)
+		if rejection != nil {
+			t.Fatal(rejection)
+		}
+		return string(ev.Source) + " " + string(ev.ID)
+	}
+	if got, want := identity(TypeMailgunWebhook, gun("delivered", id)), OutboxSource+" "+id+"/delivered"; got != want {
+		t.Errorf("got %s, want %s", got, want)
+	}
+	if got, want := identity(TypeMandrill, drill("delivered", id)), identity(TypeMailgunWebhook, gun("delivered", id)); got != want {
+		t.Errorf("two providers: got %s, want %s", got, want)
+	}
+	if got, want := identity(TypeMandrill, drill("send", id)), OutboxSource+" "+id+"/accepted"; got != want {
+		t.Errorf("got %s, want %s", got, want)
+	}
+	for _, data := range []string{gun("opened", id), gun("delivered", "not-ours")} {
+		if got := identity(TypeMailgunWebhook, data); !strings.HasPrefix(got, "mailgun d/") {
+			t.Errorf("%s: got %s, want Mailgun's own identity", data, got)
+		}
+	}
+}

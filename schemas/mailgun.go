@@ -50,6 +50,7 @@ func (m *mailReport) readMailgun(data map[string]json.RawMessage) {
 	m.flags, m.tags = data["flags"], data["tags"]
 	flags := jsonObject(m.flags)
 	m.recipient = jsonString(data["recipient"])
+	m.outbox = jsonString(jsonObject(data["user-variables"])["outbox_id"])
 	m.messageID = jsonString(jsonObject(jsonObject(data["message"])["headers"])["message-id"])
 	m.transport = strings.ToLower(jsonString(jsonObject(data["envelope"])["transport"]))
 	authenticated := flagOf(flags["is-authenticated"])

@@ -114,6 +114,7 @@ func (m *mailReport) readMandrill(ev *Event, name, at string) *Rejection {
 		m.payload["msg"] = trimContent(msg)
 	}
 	m.recipient = jsonString(msg["email"])
+	m.outbox = jsonString(jsonObject(msg["metadata"])["outbox_id"])
 	m.tags = msg["tags"]
 	from, path := jsonString(msg["sender"]), at+"msg.sender"
 	if name == "inbound" { // its sender is somebody else's domain, if it is there at all

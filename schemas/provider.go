@@ -6,11 +6,13 @@ import (
 	"fmt"
 	"math"
 	"slices"
+	"strings"
 )
 
 // mailReport is what a provider's webhook says of one e-mail, in our words.
 type mailReport struct {
 	provider string // the event's source too
+	outbox   string // id of a mail of our own
 	identity string // the event's id: what makes the provider's event unique
 	event    string // of EmailEvents
 	time     int64
@@ -22,6 +24,16 @@ type mailReport struct {
 	twin                                   string // a second event that the report stands for; "": none
 }
 
+// OutboxSource is the source of e-mail events of mails that our own sender took:
+// with the mail's id and the event they have one identity, whichever provider
+// tells of it. A mail that two providers took is counted once.
+const OutboxSource = "tallybook/mail"
+
+// isOutboxID reports whether a provider's payload names a mail of our own: 32 hex digits.
+func isOutboxID(id string) bool {
+	return len(id) == 32 && strings.Trim(id, "0123456789abcdef") == ""
+}
+
 // fill makes the report the event. Account and envelope's type attributes are
 // the record's; identity, time and data are the report's.
 func (m *mailReport) fill(ev *Event) *Rejection {
@@ -30,6 +42,9 @@ func (m *mailReport) fill(ev *Event) *Rejection {
 	}
 	ev.Type = []byte(EmailPrefix + m.event)
 	ev.Source, ev.ID = []byte(m.provider), []byte(m.identity)
+	if isOutboxID(m.outbox) && (m.event == "accepted" || m.event == "delivered") {
+		ev.Source, ev.ID = []byte(OutboxSource), []byte(m.outbox+"/"+m.event)
+	}
 	ev.Time, ev.HasTime = m.time, true
 	ev.Strings, ev.Present = [NumFields][]byte{}, 0
 	for f, text := range map[Field]string{Domain: m.domain, MailEvent: m.event, Direction: m.direction, Transport: m.transport,
