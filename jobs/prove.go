@@ -149,8 +149,11 @@ func (p *prover) files(ctx context.Context) error {
 			return err
 		}
 		for _, name := range names {
-			if !listed[name] && p.wants(name, c.Next) {
-				return differs("file %s is among those of the period and was not when they were listed", name)
+			if listed[name] || !p.wants(name, c.Next) {
+				continue
+			}
+			if err := p.unlisted(ctx, name); err != nil {
+				return err
 			}
 		}
 	}
@@ -168,6 +171,28 @@ func (p *prover) wants(name string, below int64) bool {
 	return slices.ContainsFunc(p.doc.Periods, func(x schemas.InvoicePeriod) bool {
 		return day.Time().Before(x.End) && (day + 1).Time().After(x.Start)
 	})
+}
+
+// unlisted: a file that is not in the bundle has no rows of the document. Those
+// of the period's first and last date may lie outside it.
+func (p *prover) unlisted(ctx context.Context, name string) error {
+	for _, x := range p.doc.Periods {
+		q := archive.ScanQuery{Columns: []string{"type", "topic_partition", "topic_offset"}, From: x.Start.UnixMicro(), To: x.End.UnixMicro(), Accounts: []string{x.Account}}
+		err := p.withFile(&ProofFile{Name: name}, func(name string) error {
+			return p.Archive.Scan(ctx, name, q, func(rows *archive.Rows) error {
+				for i := range rows.Len() {
+					if rows.String(rows.Type[i]) == schemas.TypeRequest && schemas.Below(p.doc.Cut, schemas.Usage, rows.Partition, rows.Offset[i]) {
+						return differs("file %s has rows of the period and was not there when the files were listed", name)
+					}
+				}
+				return nil
+			})
+		})
+		if err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func (p *prover) withFile(f *ProofFile, use func(name string) error) error {
