@@ -100,6 +100,9 @@ func invoiceCommand() *cobra.Command {
 		one("html", "print one as an HTML page", func(_ context.Context, _ *store.Store, i *store.Invoice, out io.Writer) error {
 			return query.InvoiceHTML(out, i)
 		}),
+		one("pdf", "print one as PDF", func(_ context.Context, _ *store.Store, i *store.Invoice, out io.Writer) error {
+			return query.InvoicePDF(out, i)
+		}),
 		one("bundle", "print what 'tallybook prove --bundle' needs beside the Parquet files", func(ctx context.Context, st *store.Store, i *store.Invoice, out io.Writer) error {
 			b, err := jobs.NewBundle(ctx, st, i)
 			if err != nil {

@@ -229,6 +229,7 @@ var invoiceForms = map[string]struct {
 	write       func(*bytes.Buffer, *store.Invoice) error
 }{
 	"html": {"text/html; charset=utf-8", func(b *bytes.Buffer, i *store.Invoice) error { return InvoiceHTML(b, i) }},
+	"pdf":  {"application/pdf", func(b *bytes.Buffer, i *store.Invoice) error { return InvoicePDF(b, i) }},
 	"csv":  {"text/csv; charset=utf-8", invoiceCSV},
 }
 
@@ -243,7 +244,7 @@ func (q *Server) downloadInvoice(w http.ResponseWriter, r *http.Request) error {
 	}
 	form, ok := invoiceForms[name]
 	if !ok {
-		return api.Invalid("format", "format must be one of csv, html")
+		return api.Invalid("format", "format must be one of csv, html, pdf")
 	}
 	i, err := q.invoiceOf(r)
 	if err != nil {

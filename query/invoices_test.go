@@ -1,6 +1,7 @@
 package query
 
 import (
+	"bytes"
 	"encoding/json"
 	"flag"
 	"net/http/httptest"
@@ -163,6 +164,14 @@ func TestInvoiceFiles(t *testing.T) {
 		}
 		golden(t, "testdata/invoice."+format, w.Body.String())
 	}
+	w := f.get("/v1/invoices/" + i.ID + "/download?format=pdf")
+	if w.Code != 200 || w.Header().Get("Content-Type") != "application/pdf" || !strings.HasPrefix(w.Body.String(), "%PDF-1.") ||
+		!strings.HasSuffix(strings.TrimSpace(w.Body.String()), "%%EOF") {
+		t.Errorf("pdf: got %d %v", w.Code, w.Header())
+	}
+	if again := f.get("/v1/invoices/" + i.ID + "/download?format=pdf"); again.Body.String() != w.Body.String() {
+		t.Error("the PDF differs from one time to the next")
+	}
 	if w := f.get("/v1/invoices/" + i.ID + "/download?format=doc"); w.Code != 400 {
 		t.Errorf("got %d", w.Code)
 	}
@@ -201,4 +210,28 @@ func TestJobsOverHTTP(t *testing.T) {
 		t.Errorf("got %v", got)
 	}
 	c.call(400, "GET", "/v1/jobs?x=1", "")
+}
+
+// A PDF of many lines and of letters that its font does not have.
+func TestInvoicePDF(t *testing.T) {
+	f := newFixture(t)
+	_, made := f.finalInvoice("Žluťoučký Кит 東京 🐎")
+	i, err := f.store.Invoice(t.Context(), made.ID)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range 60 {
+		i.Lines = append(i.Lines, i.Lines[0])
+	}
+	i.Lines[3].Price.Endpoint = "/" + strings.Repeat("very long ", 30)
+	var b bytes.Buffer
+	if err := InvoicePDF(&b, &i); err != nil {
+		t.Fatal(err)
+	}
+	if n := strings.Count(b.String(), "/Type /Page\n"); n < 3 {
+		t.Errorf("got %d pages", n)
+	}
+	if got, want := shown("Žluť Кит 東 🐎"), "Žluť Кит ? ?"; got != want {
+		t.Errorf("got %q, want %q", got, want)
+	}
 }
