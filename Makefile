@@ -3,7 +3,7 @@ export CGO_ENABLED = 0
 STATICCHECK = honnef.co/go/tools/cmd/staticcheck@v0.8.1
 FUZZTIME ?= 30s
 
-.PHONY: help run build test lint bench bench-query chaos facts fuzz clean
+.PHONY: help run build test lint bench bench-query bench-validate chaos facts fuzz clean
 .DEFAULT_GOAL := help
 
 help: ## this list
@@ -29,6 +29,9 @@ bench: build ## how fast the whole way is; PYTHON=… with duckdb compares (minu
 
 bench-query: build ## how long answers take over millions of rollup rows; PYTHON=… with duckdb compares (minutes)
 	bin/tallybook bench --only query $(if $(PYTHON),--python $(PYTHON))
+
+bench-validate: build ## access checks: how many, how quick beside 50,000 events/s, how soon they know of a usage
+	bin/tallybook bench --only validate
 
 chaos: ## kills the process 50 times under load and compares what was counted with what was sent
 	go run ./bench/chaos

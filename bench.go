@@ -37,7 +37,7 @@ func benchCommand() *cobra.Command {
 	f := cmd.Flags()
 	f.Int64Var(&cfg.Events, "events", 4_000_000, "events of each load of the pipeline")
 	f.IntVar(&cfg.Runs, "runs", 3, "runs of each load; the median counts")
-	f.StringSliceVar(&cfg.Only, "only", nil, "parts to run: dense, wide, collector, freshness, restart, query")
+	f.StringSliceVar(&cfg.Only, "only", nil, "parts to run: dense, wide, collector, freshness, restart, query, validate")
 	f.StringVar(&cfg.Python, "python", "", "Python with the duckdb package, for the comparison")
 	f.StringVar(&cfg.Dir, "dir", "", "folder for the data of the runs (default: the system's for temporary files)")
 	f.StringVar(&cfg.Profile, "profile", "", "file for a CPU profile of the last pipeline run; with query the beginning of the files, one for each question")

@@ -35,7 +35,7 @@ type Config struct {
 }
 
 // Parts that Only may name.
-var Parts = []string{"dense", "wide", "collector", "freshness", "restart", "query"}
+var Parts = []string{"dense", "wide", "collector", "freshness", "restart", "query", "validate"}
 
 func defaultWorkers() worker.Config { return worker.Config{} }
 
@@ -45,6 +45,7 @@ func Run(ctx context.Context, cfg Config) error {
 		"dense":     func(ctx context.Context, dir string) error { return cfg.pipeline(ctx, producer.Dense, dir) },
 		"wide":      func(ctx context.Context, dir string) error { return cfg.pipeline(ctx, producer.Wide, dir) },
 		"collector": cfg.collectorPart, "freshness": cfg.freshnessPart, "restart": cfg.restartPart, "query": cfg.queryPart,
+		"validate": cfg.validatePart,
 	}
 	for _, part := range Parts {
 		if len(cfg.Only) > 0 && !slices.Contains(cfg.Only, part) {
