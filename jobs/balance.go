@@ -2,16 +2,14 @@ package jobs
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"io/fs"
 
 	"tallybook/archive"
 	"tallybook/schemas"
 	"tallybook/store"
 )
 
-// ledgerPage is how many ledger rows one View reads.
+// ledgerPage is how many rows of the ledger, or of the list of files, one View reads.
 const ledgerPage = 5000
 
 // BalanceConfig says what Balance checks. Store and Archive are required.
@@ -23,9 +21,9 @@ type BalanceConfig struct {
 }
 
 // Balance checks, per partition, that the ledger's ranges join without hole or
-// overlap up to the position, that each adds up, that what it counted is what
-// the archive holds, and what it rejected is what the error rows stand for. The
-// error says that the check itself could not be done.
+// overlap up to the position, that each adds up, that what each range counted is
+// what the archive's files of it hold, and that what all rejected is what the
+// error rows stand for. The error says that the check itself could not be done.
 func Balance(ctx context.Context, cfg BalanceConfig) (BalanceReport, error) {
 	if cfg.Topics == nil {
 		cfg.Topics = schemas.Topics
@@ -51,22 +49,17 @@ type balance struct {
 	cfg    *BalanceConfig
 	report BalanceReport
 	lines  map[schemas.Partition]*BalanceLine
-	mixed  []store.ArchiveFile // of errors partitions: own events and refused records
 }
 
 func (b *balance) run(ctx context.Context, last bool) error {
 	if err := b.cfg.Store.View(ctx, b.snapshot); err != nil {
 		return err
 	}
-	for i := range b.mixed {
-		if err := b.countMixed(ctx, &b.mixed[i], last); err != nil {
-			return err
-		}
-	}
 	for i := range b.report.Partitions {
 		line := &b.report.Partitions[i]
 		b.cfg.Progress(fmt.Sprintf("balance %s/%d", line.Topic, line.Partition))
-		if err := b.walkLedger(ctx, line); err != nil {
+		w := &balanceWalk{balance: b, line: line, page: ledgerPage, last: last}
+		if err := w.run(ctx); err != nil {
 			return fmt.Errorf("%s/%d: %w", line.Topic, line.Partition, err)
 		}
 		line.close()
@@ -75,8 +68,9 @@ func (b *balance) run(ctx context.Context, last bool) error {
 	return nil
 }
 
-// snapshot reads positions, files and errors of one state. The ledger's rows
-// up to those positions never change, so they are read later, in pages.
+// snapshot reads positions and errors, and looks for files beyond positions, of
+// one state. The ledger's rows and the files up to those positions never change,
+// so they are read later, in pages.
 func (b *balance) snapshot(v *store.View) error {
 	positions, err := v.Positions(b.cfg.Topics...)
 	if err != nil {
@@ -100,7 +94,7 @@ func (b *balance) snapshot(v *store.View) error {
 		}
 	}
 	for _, dataset := range b.cfg.Topics {
-		if err := b.sumFiles(v, dataset); err != nil {
+		if err := b.checkFiles(v, dataset); err != nil {
 			return err
 		}
 	}
@@ -116,11 +110,9 @@ func (b *balance) asked(topic schemas.Topic) bool {
 	return false
 }
 
-// sumFiles adds up the rows of a dataset's files, a date at a time. A dataset's
-// files from its own topic hold counted records; files of errors from another
-// topic hold refused ones; those from errors itself must be looked into.
-func (b *balance) sumFiles(v *store.View, dataset schemas.Topic) error {
-	days, err := v.Days(dataset)
+// checkFiles looks for files of a dataset that no position accounts for.
+func (b *balance) checkFiles(v *store.View, dataset schemas.Topic) error {
+	days, err := v.WrittenDays(dataset) // the list of days is what verify checks
 	if err != nil {
 		return err
 	}
@@ -134,72 +126,12 @@ func (b *balance) sumFiles(v *store.View, dataset schemas.Topic) error {
 			line := b.lines[f.Partition]
 			switch {
 			case f.Partition.Topic != dataset:
-				continue
 			case line == nil:
 				b.report.find("%s is of %s/%d, which has no position", f.Name, f.Partition.Topic, f.Partition.ID)
-			case dataset == schemas.Errors:
-				b.mixed = append(b.mixed, *f)
-			default:
-				line.ArchiveRows += f.Rows
-			}
-			if line != nil && f.Last >= line.Position {
+			case f.Last >= line.Position:
 				line.find("%s has offset %d, the position is %d", f.Name, f.Last, line.Position)
 			}
 		}
-	}
-	return nil
-}
-
-// countMixed counts the rows of a file of errors that are its partition's own
-// events, by their type.
-func (b *balance) countMixed(ctx context.Context, f *store.ArchiveFile, last bool) error {
-	line := b.lines[f.Partition]
-	var own int64
-	err := withFile(f, func(name string) error {
-		return b.cfg.Archive.Read(ctx, name, []string{"type"}, func(r *archive.Rows) error {
-			for _, code := range r.Type {
-				if r.String(code) != schemas.TypeInternalError {
-					own++
-				}
-			}
-			return nil
-		})
-	})
-	switch {
-	case errors.Is(err, errMoved) && !last, errors.Is(err, fs.ErrNotExist):
-		return err
-	case ctx.Err() != nil:
-		return ctx.Err()
-	case err != nil:
-		line.find("%v", err)
-	}
-	line.ArchiveRows += own
-	return nil
-}
-
-// walkLedger reads a partition's ledger up to its position.
-func (b *balance) walkLedger(ctx context.Context, line *BalanceLine) error {
-	tp := schemas.Partition{Topic: line.Topic, ID: line.Partition}
-	for after, done := int64(0), false; !done; {
-		var rows []store.LedgerRow
-		err := b.cfg.Store.View(ctx, func(v *store.View) (err error) {
-			rows, err = v.Ledger(tp, after, ledgerPage)
-			return err
-		})
-		if err != nil {
-			return fmt.Errorf("ledger from %d: %w", after, err)
-		}
-		for i := range rows {
-			if rows[i].First >= line.Position { // written since the snapshot
-				done = true
-				break
-			}
-			line.take(&rows[i].Ledger)
-		}
-		if len(rows) < ledgerPage {
-			break
-		}
-		after = rows[len(rows)-1].First + 1
 	}
 	return nil
 }

@@ -82,18 +82,72 @@ func TestBalanceMissingErrorsFile(t *testing.T) {
 	}
 }
 
-func TestLedgerPages(t *testing.T) {
+// One row lost and one too many are not even.
+func TestBalanceFindsByRange(t *testing.T) {
+	const cancel = `UPDATE archive_files SET rows = rows + CASE WHEN first_offset < 10 THEN -1 ELSE 1 END
+		WHERE topic = 'usage' AND dataset = 'usage' AND day = 20454` // 2026-01-01
+	r := newRig(t)
+	r.fill()
+	r.sql(cancel)
+	report := r.balance()
+	if report.Total.Found != 2 || report.Found != 0 {
+		t.Errorf("got %d findings\n%s", report.Total.Found, report)
+	}
+	for _, want := range []string{"offsets 0 to 9: 5 records were counted, the archive has 4 rows",
+		"offsets 10 to 10: 1 records were counted, the archive has 2 rows"} {
+		if got := report.String(); !strings.Contains(got, want) {
+			t.Errorf("got\n%s\nwant %q", got, want)
+		}
+	}
+	// A file over both ranges: only their sum can be held against it.
+	r.sql(`UPDATE archive_files SET last_offset = 10 WHERE topic = 'usage' AND dataset = 'usage' AND first_offset = 0`)
+	if report := r.balance(); !report.OK() {
+		t.Errorf("got\n%s", report)
+	}
+}
+
+func TestBalanceErrorsByRange(t *testing.T) {
+	r := newRig(t)
+	r.fill()
+	r.fill()
+	if report := r.balance(); !report.OK() {
+		t.Fatalf("got\n%s", report)
+	}
+	// The counts of two checkpoints are exchanged, those of errors' own files stay.
+	r.sql(`UPDATE ledger SET counted = CASE first_offset WHEN 0 THEN 2 ELSE 0 END, rejected = CASE first_offset WHEN 0 THEN 0 ELSE 2 END
+		WHERE topic = 'errors'`)
+	report := r.balance()
+	if got := report.String(); report.Total.Found != 2 || !strings.Contains(got, "offsets 0 to 1: 2 records were counted, the archive has 1 rows") ||
+		!strings.Contains(got, "offsets 2 to 3: 0 records were counted, the archive has 1 rows") {
+		t.Errorf("got\n%s", got)
+	}
+}
+
+func TestBalanceFileOfNoRange(t *testing.T) {
+	r := newRig(t)
+	r.fill()
+	r.sql(`DELETE FROM ledger WHERE topic = 'usage' AND first_offset = 0`)
+	if got := r.balance().String(); !strings.Contains(got, "offsets 0 to 1: 0 records were counted, the archive has 2 rows") {
+		t.Errorf("got\n%s", got)
+	}
+}
+
+func TestBalancePages(t *testing.T) {
 	r := newRig(t)
 	e := event{kind: "app.event", account: "acme", at: "2026-01-02T01:00:00Z"}
-	for range 3 {
-		r.write(usage0, []event{e}, nil, 0)
+	next := e
+	next.at = "2026-01-03T01:00:00Z"
+	for range 4 {
+		r.write(usage0, []event{e, next}, nil, 0) // two files each
 	}
-	line := &BalanceLine{Topic: schemas.Usage, Position: 2} // as of before the third
-	b := &balance{cfg: &BalanceConfig{Store: r.store}}
-	if err := b.walkLedger(t.Context(), line); err != nil {
-		t.Fatal(err)
-	}
-	if line.Checkpoints != 2 || line.Next != 2 || line.Found != 0 {
-		t.Errorf("got %+v", line)
+	for page := 1; page <= 4; page++ {
+		line := &BalanceLine{Topic: schemas.Usage, Position: 6} // as of before the fourth
+		w := &balanceWalk{balance: &balance{cfg: &BalanceConfig{Store: r.store}}, line: line, page: page}
+		if err := w.run(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if line.Checkpoints != 3 || line.Next != 6 || line.ArchiveRows != 6 || line.Found != 0 {
+			t.Errorf("pages of %d: got %+v", page, line)
+		}
 	}
 }

@@ -125,16 +125,19 @@ func (l *BalanceLine) close() {
 	case l.Next != l.Position:
 		l.find("the ledger ends at %d, the position is %d", l.Next, l.Position)
 	}
-	switch {
-	case l.Counted+l.ExtraRows == l.ArchiveRows:
-	case l.ExtraRows == 0:
-		l.find("%d records were counted, the archive has %d rows", l.Counted, l.ArchiveRows)
-	default:
-		l.find("%d records were counted, with %d second rows, the archive has %d rows", l.Counted, l.ExtraRows, l.ArchiveRows)
+	if l.Counted+l.ExtraRows != l.ArchiveRows {
+		l.find("%s", countedText(l.Counted, l.ExtraRows, l.ArchiveRows))
 	}
 	if l.Rejected != l.ErrorRecords {
 		l.find("%d records were rejected, the error rows stand for %d", l.Rejected, l.ErrorRecords)
 	}
+}
+
+func countedText(counted, extra, archived int64) string {
+	if extra == 0 {
+		return fmt.Sprintf("%d records were counted, the archive has %d rows", counted, archived)
+	}
+	return fmt.Sprintf("%d records were counted, with %d second rows, the archive has %d rows", counted, extra, archived)
 }
 
 func (l *BalanceLine) add(o *BalanceLine) {

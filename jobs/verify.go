@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 
 	"tallybook/archive"
 	"tallybook/schemas"
@@ -23,8 +24,9 @@ type VerifyConfig struct {
 // Verify recomputes the hour rollups from the archive alone and compares every
 // number, per topic, account and window; it also looks for files that are
 // missing, damaged or unknown, rows of another date and rows that are there
-// twice. The error says that the check itself could not be done; what it found
-// is in the report.
+// twice. Built days and months it compares with the rows that they are built
+// from. The error says that the check itself could not be done; what it found is
+// in the report.
 func Verify(ctx context.Context, cfg VerifyConfig) (VerifyReport, error) {
 	if cfg.Topics == nil {
 		cfg.Topics = schemas.Topics
@@ -43,6 +45,9 @@ func Verify(ctx context.Context, cfg VerifyConfig) (VerifyReport, error) {
 			return report, fmt.Errorf("verify %s: %w", topic, err)
 		}
 	}
+	if err := verifyBuilt(ctx, &cfg, &report.Built); err != nil {
+		return report, fmt.Errorf("verify built rows: %w", err)
+	}
 	if err := findUnknown(ctx, &cfg, &report); err != nil {
 		return report, fmt.Errorf("verify: %w", err)
 	}
@@ -52,12 +57,18 @@ func Verify(ctx context.Context, cfg VerifyConfig) (VerifyReport, error) {
 func verifyTopic(ctx context.Context, cfg *VerifyConfig, t *TopicReport) error {
 	var days []schemas.Day
 	err := cfg.Store.View(ctx, func(v *store.View) (err error) {
-		days, err = v.Days(t.Topic)
+		if days, err = v.Days(t.Topic); err != nil {
+			return err
+		}
+		written, err := v.WrittenDays(t.Topic)
+		days = append(days, written...)
 		return err
 	})
 	if err != nil {
 		return err
 	}
+	slices.Sort(days)
+	days = slices.Compact(days)
 	for n, day := range days {
 		cfg.Progress(fmt.Sprintf("verify %s %s (%d of %d days)", t.Topic, day, n+1, len(days)))
 		var check *dayCheck
@@ -68,7 +79,9 @@ func verifyTopic(ctx context.Context, cfg *VerifyConfig, t *TopicReport) error {
 		if err != nil {
 			return fmt.Errorf("%s: %w", day, err)
 		}
-		t.Days++
+		if check.listed || check.written() {
+			t.Days++
+		}
 		t.Files += int64(len(check.files))
 		t.Rows += check.rows
 		t.RollupRows += check.rollupRows
@@ -139,6 +152,7 @@ type dayCheck struct {
 	topic schemas.Topic
 	day   schemas.Day
 
+	listed     bool // the store's list of days has it
 	files      []store.ArchiveFile
 	pairs      map[cell]*pair
 	series     map[schemas.SeriesID]*schemas.Series
@@ -166,6 +180,9 @@ func newDayCheck(cfg *VerifyConfig, topic schemas.Topic, day schemas.Day) *dayCh
 // with last a file that is not there is a difference.
 func (c *dayCheck) run(ctx context.Context, last bool) error {
 	err := c.cfg.Store.View(ctx, func(v *store.View) (err error) {
+		if c.listed, err = v.HasDay(c.topic, c.day); err != nil {
+			return err
+		}
 		if c.files, err = v.Files(store.FileFilter{Dataset: c.topic, Day: &c.day}); err != nil {
 			return err
 		}
@@ -186,6 +203,7 @@ func (c *dayCheck) run(ctx context.Context, last bool) error {
 	if err != nil {
 		return err
 	}
+	c.checkListed()
 	for i := range c.files {
 		switch err := c.readFile(ctx, &c.files[i]); {
 		case errors.Is(err, errMoved) && last:
@@ -200,6 +218,24 @@ func (c *dayCheck) run(ctx context.Context, last bool) error {
 	c.compare()
 	c.meters.compare()
 	return nil
+}
+
+// written: the snapshot has something of the topic's on that date.
+func (c *dayCheck) written() bool { return len(c.files) > 0 || c.rollupRows > 0 }
+
+// checkListed: the list of days, the files and the hour rows are written by one
+// transaction, and the list decides which days are built and balanced.
+func (c *dayCheck) checkListed() {
+	d := Difference{Kind: DiffListed, Window: c.day.Time()}
+	switch {
+	case c.written() && !c.listed:
+		d.Detail = fmt.Sprintf("it is not on the list, and the store has %d files and %d rollup rows of it", len(c.files), c.rollupRows)
+	case c.listed && !c.written():
+		d.Detail = "it is on the list, and the store has no file and no rollup row of it"
+	default:
+		return
+	}
+	c.report(d)
 }
 
 // checkSeries: questions go by account and dimensions, this check by the id, so

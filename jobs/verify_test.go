@@ -34,6 +34,7 @@ func (r *rig) finds(kind string, parts ...string) Difference {
 	for _, t := range report.Topics {
 		all = append(all, t.Differences...)
 	}
+	all = append(all, report.Built.Differences...)
 	if len(all) != 1 || all[0].Kind != kind || report.OK() {
 		r.t.Fatalf("got %d differences, want one %s:\n%s", len(all), kind, report)
 	}

@@ -113,7 +113,7 @@ func (c *dayCheck) compare() {
 	for _, key := range differ {
 		p, s := c.pairs[key], c.series[key.series]
 		c.report(Difference{Kind: DiffRollup, Account: s.Account, Family: s.Family, Window: key.hour.Time(),
-			Dims: namedDims(s), Rollup: &p.rollup, Archive: &p.archive, Detail: describe(&p.rollup, &p.archive)})
+			Dims: namedDims(s), Rollup: &p.rollup, Archive: &p.archive, Detail: describe(&p.rollup, &p.archive, "the archive has")})
 	}
 }
 

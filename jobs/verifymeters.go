@@ -230,7 +230,7 @@ func (m *meterCheck) compare() {
 	for _, key := range differ {
 		p, s := m.cells[key], m.c.series[key.series]
 		d := Difference{Kind: DiffRollup, Account: s.Account, Family: s.Family, Window: key.hour.Time(), Dims: map[string]string{},
-			Rollup: &p.rollup, Archive: &p.archive, Detail: describe(&p.rollup, &p.archive)}
+			Rollup: &p.rollup, Archive: &p.archive, Detail: describe(&p.rollup, &p.archive, "the archive has")}
 		if p.stored != p.counted {
 			d.Detail = strings.TrimPrefix(fmt.Sprintf("%s; the sketch has %d values, the archive has %d in buckets that differ",
 				d.Detail, p.stored.count, p.counted.count), "; ")

@@ -16,6 +16,9 @@ const (
 	DiffUnknown   = "unknown file"      // a published file that the store does not know
 	DiffDuplicate = "duplicate address" // one row of the log twice
 	DiffMisplaced = "misplaced row"     // a row in the file of another date
+	DiffDay       = "day row"           // a built row is not the sum of its hours
+	DiffMonth     = "month row"         // a built row is not the sum of its days and hours
+	DiffListed    = "list of days"      // the store's list of days and what it has of a day disagree
 )
 
 // Difference is one thing that Verify found.
@@ -24,16 +27,25 @@ type Difference struct {
 	Topic   schemas.Topic     `json:"topic"`
 	Account string            `json:"account,omitempty"`
 	Family  string            `json:"family,omitempty"`
-	Window  time.Time         `json:"window,omitzero"` // the hour
+	Window  time.Time         `json:"window,omitzero"` // the hour, or where the day or month begins
 	Dims    map[string]string `json:"dims,omitempty"`
 	Rollup  *schemas.Measures `json:"rollup,omitempty"`  // what the store says
 	Archive *schemas.Measures `json:"archive,omitempty"` // what the archive's rows add up to
+	Sources *schemas.Measures `json:"sources,omitempty"` // what the rows that a day or month is built from add up to
 	File    string            `json:"file,omitempty"`
 	Detail  string            `json:"detail"`
 }
 
 func (d Difference) String() string {
-	if d.Kind != DiffRollup {
+	switch d.Kind {
+	case DiffRollup:
+	case DiffDay, DiffMonth:
+		layout := map[string]string{DiffDay: "2006-01-02", DiffMonth: "2006-01"}[d.Kind]
+		family := strings.TrimPrefix(string(d.Topic)+"/"+d.Family, "/") // a declared meter's names no topic
+		return fmt.Sprintf("%s: %s account %s, %s, %v: %s", d.Kind, family, d.Account, d.Window.Format(layout), d.Dims, d.Detail)
+	case DiffListed:
+		return fmt.Sprintf("%s: %s: %s", d.Kind, d.Window.Format("2006-01-02"), d.Detail)
+	default:
 		return fmt.Sprintf("%s: %s: %s", d.Kind, d.File, d.Detail)
 	}
 	return fmt.Sprintf("%s/%s account %s, %s, %v: %s", d.Topic, d.Family, d.Account, d.Window.Format("2006-01-02T15:04Z"), d.Dims, d.Detail)
@@ -50,9 +62,20 @@ type TopicReport struct {
 	Differences []Difference  `json:"differences,omitempty"` // the first of them
 }
 
+// BuiltReport is what Verify did and found in built days and months.
+type BuiltReport struct {
+	Days        int64        `json:"days"`
+	Months      int64        `json:"months"`
+	Rows        int64        `json:"rows"`    // built rows compared
+	Skipped     int64        `json:"skipped"` // windows that changed while they were compared
+	Found       int64        `json:"found"`
+	Differences []Difference `json:"differences,omitempty"` // the first of them
+}
+
 // VerifyReport is what Verify did and found.
 type VerifyReport struct {
 	Topics []TopicReport `json:"topics"`
+	Built  BuiltReport   `json:"built"`
 }
 
 // OK: no difference was found.
@@ -62,7 +85,7 @@ func (r VerifyReport) OK() bool {
 			return false
 		}
 	}
-	return true
+	return r.Built.Found == 0
 }
 
 // String is the report in lines for people.
@@ -72,31 +95,39 @@ func (r VerifyReport) String() string {
 		t := &r.Topics[i]
 		fmt.Fprintf(&b, "%s: %d days, %d files, %d rows, %d rollup rows, %d differences\n",
 			t.Topic, t.Days, t.Files, t.Rows, t.RollupRows, t.Found)
-		for _, d := range t.Differences {
-			fmt.Fprintf(&b, "  %s\n", d)
-		}
-		if more := t.Found - int64(len(t.Differences)); more > 0 {
-			fmt.Fprintf(&b, "  … and %d more\n", more)
-		}
+		writeDifferences(&b, t.Differences, t.Found)
 	}
+	fmt.Fprintf(&b, "built: %d days, %d months, %d rows, %d windows skipped, %d differences\n",
+		r.Built.Days, r.Built.Months, r.Built.Rows, r.Built.Skipped, r.Built.Found)
+	writeDifferences(&b, r.Built.Differences, r.Built.Found)
 	return b.String()
 }
 
-// describe names each number that differs.
-func describe(rollup, archive *schemas.Measures) string {
+func writeDifferences(b *strings.Builder, differences []Difference, found int64) {
+	for _, d := range differences {
+		fmt.Fprintf(b, "  %s\n", d)
+	}
+	if more := found - int64(len(differences)); more > 0 {
+		fmt.Fprintf(b, "  … and %d more\n", more)
+	}
+}
+
+// describe names each number of a row that differs from the other side's, whose
+// words begin with who ("the archive has").
+func describe(row, other *schemas.Measures, who string) string {
 	var parts []string
 	number := func(name string, a, b any) {
 		if a != b {
-			parts = append(parts, fmt.Sprintf("%s is %v, the archive has %v", name, a, b))
+			parts = append(parts, fmt.Sprintf("%s is %v, %s %v", name, a, who, b))
 		}
 	}
-	number("count", rollup.Count, archive.Count)
-	number("quantity", rollup.Quantity, archive.Quantity)
-	number("value count", rollup.ValueCount, archive.ValueCount)
-	number("value sum", rollup.ValueSum, archive.ValueSum)
-	number("value minimum", rollup.ValueMin, archive.ValueMin)
-	number("value maximum", rollup.ValueMax, archive.ValueMax)
-	number("bytes", rollup.Bytes, archive.Bytes)
-	number("amount", rollup.Amount, archive.Amount)
+	number("count", row.Count, other.Count)
+	number("quantity", row.Quantity, other.Quantity)
+	number("value count", row.ValueCount, other.ValueCount)
+	number("value sum", row.ValueSum, other.ValueSum)
+	number("value minimum", row.ValueMin, other.ValueMin)
+	number("value maximum", row.ValueMax, other.ValueMax)
+	number("bytes", row.Bytes, other.Bytes)
+	number("amount", row.Amount, other.Amount)
 	return strings.Join(parts, "; ")
 }

@@ -116,7 +116,7 @@ func (b *build) chunk(ctx context.Context, w *writeTx, after *rowKey) (*rowKey, 
 	if err != nil {
 		return nil, err
 	}
-	last, err := lastKey(ctx, w, sources, after)
+	last, err := lastKey(ctx, w.conn, sources, after)
 	if err != nil {
 		return nil, err
 	}
@@ -209,12 +209,12 @@ func existingWindows(res Resolution) string {
 
 // lastKey bounds a chunk: no source has more than its share of buildChunk rows
 // between after and it. nil: all that is left fits.
-func lastKey(ctx context.Context, w *writeTx, sources []segment, after *rowKey) (*rowKey, error) {
+func lastKey(ctx context.Context, q querier, sources []segment, after *rowKey) (*rowKey, error) {
 	share := buildChunk/max(len(sources), 1) + 1
 	var last *rowKey
 	for _, src := range sources {
 		k := &rowKey{}
-		err := w.conn.QueryRowContext(ctx, `SELECT account, series FROM `+src.res.table()+`
+		err := q.QueryRowContext(ctx, `SELECT account, series FROM `+src.res.table()+`
 			WHERE window_start = ? AND (account, series) > (?, ?) ORDER BY account, series LIMIT 1 OFFSET ?`,
 			src.from, after.account, after.series, share-1).Scan(&k.account, &k.series)
 		if errors.Is(err, sql.ErrNoRows) {
