@@ -110,7 +110,79 @@ func invoiceCommand() *cobra.Command {
 			}
 			return writeIndented(out, b)
 		}))
+	parent.AddCommand(previewCommand())
 	return parent
+}
+
+func previewCommand() *cobra.Command {
+	var file, month string
+	cmd := &cobra.Command{Use: "preview [INVOICE…]", Short: "show what other prices would have billed for the usage of invoices; nothing is written",
+		Long: "The file has a price, or a list of them, as POST /v1/routes takes them, each with its route:\n" +
+			`  {"apiName":"shop","apiVersion":"v1","endpointName":null,"pricingModelName":"standard","model":"per_unit","params":{"unit_price":"0.02"}}`,
+		Example: "  tallybook invoice preview --price-change new.json --month 2026-01",
+		RunE: func(cmd *cobra.Command, names []string) error {
+			if file == "" || (len(names) == 0) == (month == "") {
+				return usageError{errors.New("preview needs --price-change, and invoices or --month")}
+			}
+			text, err := os.ReadFile(file)
+			if err != nil {
+				return usageError{err}
+			}
+			changes, err := jobs.ReadPriceChanges(text)
+			if err != nil {
+				return usageError{fmt.Errorf("%s: %w", file, err)}
+			}
+			return withConfig(cmd, func(ctx context.Context, c *config) error {
+				return preview(ctx, c, changes, names, month, cmd.OutOrStdout())
+			})
+		}}
+	cmd.Flags().StringVar(&file, "price-change", "", "`file` of the prices, JSON")
+	cmd.Flags().StringVar(&month, "month", "", "all invoices of this month, `YYYY-MM`")
+	return cmd
+}
+
+func preview(ctx context.Context, c *config, changes []jobs.PriceChange, names []string, month string, out io.Writer) error {
+	ar, err := archive.Open(c.archiveURL())
+	if err != nil {
+		return usageError{err}
+	}
+	return withStore(ctx, c, func(st *store.Store) error {
+		one := func(i *store.Invoice) error {
+			p, err := jobs.PreviewInvoice(ctx, ar, st, i, changes)
+			if err != nil {
+				return err
+			}
+			fmt.Fprintf(out, "%s %s %s: %s, would be %s %s\n", orDash(i.Number), i.Month, i.Customer.Name, p.Was, p.Would, i.Currency)
+			for _, l := range p.Lines {
+				fmt.Fprintf(out, "  %s: quantity %s, %s, would be %s\n", l.Title, l.Quantity, l.Was, l.Would)
+			}
+			return nil
+		}
+		for _, name := range names {
+			i, err := findInvoice(ctx, st, name)
+			if err == nil {
+				err = one(&i)
+			}
+			if err != nil {
+				return err
+			}
+		}
+		f := store.InvoiceFilter{Month: month, Kind: schemas.KindInvoice, Drafts: true, Limit: 100}
+		for more := month != ""; more; {
+			list, err := st.Invoices(ctx, f)
+			if err != nil {
+				return err
+			}
+			for n := range list {
+				if err := one(&list[n]); err != nil {
+					return err
+				}
+				f.After = list[n].ID
+			}
+			more = len(list) == f.Limit
+		}
+		return nil
+	})
 }
 
 func writeIndented(out io.Writer, v any) error {

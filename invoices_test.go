@@ -53,6 +53,14 @@ func TestInvoiceStory(t *testing.T) {
 	s.command(t, "prove", "INV-000009").want(t, 2, "there is no invoice")
 	s.command(t, "prove").want(t, 2, "--bundle")
 
+	change := filepath.Join(t.TempDir(), "change.json")
+	if err := os.WriteFile(change, []byte(`{"apiName":"shop","apiVersion":"v1","endpointName":"/orders","pricingModelName":"standard","model":"per_unit","params":{"unit_price":"3"}}`), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	s.command(t, "invoice", "preview", "--month", "2026-01", "--price-change", change).want(t, 0, "2.50, would be 9.00 EUR")
+	s.command(t, "invoice", "preview", "INV-000001").want(t, 2, "--price-change")
+	s.command(t, "invoice", "pdf", "INV-000001").want(t, 0, "%PDF-1")
+
 	bundle := filepath.Join(t.TempDir(), "bundle.json")
 	exported := s.command(t, "invoice", "bundle", "INV-000001")
 	exported.want(t, 0)

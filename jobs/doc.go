@@ -9,6 +9,7 @@
 //	verify   rollups = fold of the archive, number by number
 //	extremes least and greatest values of hours that a correction took one from
 //	balance  the ledger joins without hole or overlap, and agrees with archive and errors
+//	invoices an invoice for each customer and month, and adjustments of those before
 //
 // A Job does its work in bounded batches and may be stopped and run again at
 // any moment: what it has done stays done, and doing it again changes nothing.
@@ -25,6 +26,11 @@
 // the row addresses of one day (1 bit per offset of the range it touches). Of
 // declared meters it compares those that are complete; of sketches it compares
 // checksums over their buckets, 16 bytes each.
+//
+// Invoices are made from archive rows: what a customer's prices come to, with the
+// cut of the log up to which it was read and a sum of the rows' hashes for each
+// line. Rollups of the same snapshot must agree, or nothing is billed. Prove does
+// it all again from the document and the files.
 //
 // Neither follows retired files of a compaction: that comes with it.
 package jobs

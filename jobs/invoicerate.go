@@ -39,7 +39,7 @@ func rateTotal(p *schemas.InvoicePrice, t *total, period *schemas.InvoicePeriod,
 		return rated{}, err
 	}
 	tally := price.Tally()
-	if t.single {
+	if p.Model == perEvent {
 		for _, q := range t.left() {
 			if q.Units >= 0 { // what is below 0 was refunded elsewhere: it has no percentage
 				if err := tally.Event(rating.NumberFrom(q)); err != nil {

@@ -112,6 +112,7 @@ type billPass struct {
 	bills       []*bill
 	files       map[string][]store.ArchiveFile // by month
 	spans       map[[2]int64]bool              // whose files are in files
+	beyond      map[string][]store.ArchiveFile
 	routes      map[[2]string][]store.Route
 }
 
@@ -136,7 +137,7 @@ type adjustedPeriod struct {
 
 func (b *biller) pass(ctx context.Context, after string, failed map[string]bool) (*billPass, error) {
 	p := &billPass{biller: b, after: after, failed: failed, files: map[string][]store.ArchiveFile{},
-		spans: map[[2]int64]bool{}, routes: map[[2]string][]store.Route{}}
+		spans: map[[2]int64]bool{}, beyond: map[string][]store.ArchiveFile{}, routes: map[[2]string][]store.Route{}}
 	if err := b.Store.View(ctx, func(v *store.View) error { return p.read(ctx, v) }); err != nil {
 		return nil, fmt.Errorf("read what is to be billed: %w", err)
 	}
@@ -275,7 +276,7 @@ func (p *billPass) isPast(end time.Time) bool {
 func (p *billPass) adjust(ctx context.Context, v *store.View, b *bill) error {
 	for i := range b.Earlier {
 		e := &b.Earlier[i]
-		files, err := v.FilesBeyond(schemas.Usage, e.Period.Start.UnixMicro(), e.Period.End.UnixMicro(), e.Billed.Cut)
+		files, err := p.filesBeyond(v, e)
 		if err != nil {
 			return err
 		}
@@ -289,6 +290,17 @@ func (p *billPass) adjust(ctx context.Context, v *store.View, b *bill) error {
 		b.adjusted = append(b.adjusted, adjustedPeriod{e, files, s})
 	}
 	return nil
+}
+
+// filesBeyond are asked for once for all customers of the same period and cut.
+func (p *billPass) filesBeyond(v *store.View, e *store.BilledPeriod) ([]store.ArchiveFile, error) {
+	key := fmt.Sprint(e.Period.Start.UnixMicro(), e.Period.End.UnixMicro(), e.Billed.Cut)
+	if files, ok := p.beyond[key]; ok {
+		return files, nil
+	}
+	files, err := v.FilesBeyond(schemas.Usage, e.Period.Start.UnixMicro(), e.Period.End.UnixMicro(), e.Billed.Cut)
+	p.beyond[key] = files
+	return files, err
 }
 
 // addFiles notes the files that a sheet's rows lie in.

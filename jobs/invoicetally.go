@@ -52,9 +52,14 @@ type valueRow struct {
 	quantity       schemas.Decimal
 }
 
+// perEvent is the pricing model that asks for each event's quantity.
+const perEvent = "percentage_per_event"
+
 // maxValues bounds the events of all sheets that are kept one by one, about 56
 // bytes each.
 const maxValues = 20_000_000
+
+var errValues = fmt.Errorf("more than %d events of prices per event", maxValues)
 
 func newSheet(p *schemas.InvoicePeriod, cut []schemas.CutPosition) *sheet {
 	s := &sheet{period: p, cut: cut, from: p.Start.UnixMicro(), to: p.End.UnixMicro(),
@@ -63,7 +68,7 @@ func newSheet(p *schemas.InvoicePeriod, cut []schemas.CutPosition) *sheet {
 	s.hourFrom, s.hourTo = (s.from+hour-1)/hour*hour, s.to/hour*hour
 	for i := range p.Prices {
 		x := &p.Prices[i]
-		s.totals[i].single = x.Model == "percentage_per_event"
+		s.totals[i].single = x.Model == perEvent
 		for _, sub := range []string{x.Subscription, ""} {
 			key := priceKey{sub, x.API, x.Version, x.Endpoint}
 			s.prices[key] = append(s.prices[key], i)
@@ -106,6 +111,9 @@ func (s *sheet) add(r *schemas.BilledRow) error {
 	}
 	to.sum = to.sum.Add(r.Hash())
 	if to.single && r.HasQuantity {
+		if len(to.values) >= maxValues {
+			return errValues
+		}
 		to.values = append(to.values, valueRow{r.Time, r.Offset, r.Partition, r.Row, r.Sign, r.Quantity})
 	}
 	return nil
@@ -185,6 +193,9 @@ func scanSheets(ctx context.Context, ar *archive.Archive, sheets []*sheet, n int
 			byAccount := map[string][]*sheet{}
 			for i, s := range sheets {
 				own[i] = newSheet(s.period, s.cut)
+				for j := range s.totals {
+					own[i].totals[j].single = s.totals[j].single
+				}
 				byAccount[s.period.Account] = append(byAccount[s.period.Account], own[i])
 			}
 			for {
@@ -231,7 +242,7 @@ func mergeSheets(to, from []*sheet) error {
 		}
 	}
 	if values > maxValues {
-		return fmt.Errorf("more than %d events of prices per event", maxValues)
+		return errValues
 	}
 	return nil
 }

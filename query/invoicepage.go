@@ -107,7 +107,7 @@ func pageLineOf(i *store.Invoice, l *schemas.InvoiceLine) pageLine {
 		zone = zoneNamed(of.Timezone)
 		switch l.Kind {
 		case schemas.LineAdjustment:
-			p.Note = fmt.Sprintf("Adjustment of %s (%s): %s in all, less %s billed before", of.Month, of.Number, l.Rated, l.Billed)
+			p.Note = fmt.Sprintf("Adjustment of %s, %s: %s in all, less %s billed before", of.Number, of.Month, l.Rated, l.Billed)
 		case schemas.LineCredit:
 			p.Note = "Taken back"
 		}

@@ -163,7 +163,7 @@ func (d *pdf) line(l *pageLine) {
 		d.MultiCell(pdfItem+pdfSpan, 4, shown(l.Note), "", "L", false)
 	}
 	for _, p := range l.Parts {
-		d.CellFormat(pdfItem+pdfSpan, 4, d.cut(p.Text, pdfItem+pdfSpan), "", 0, "L", false, 0, "")
+		d.CellFormat(pdfFull-pdfNumber, 4, d.cut(p.Text, pdfFull-pdfNumber), "", 0, "L", false, 0, "")
 		d.CellFormat(pdfNumber, 4, d.cut(p.Amount, pdfNumber), "", 1, "R", false, 0, "")
 	}
 	d.Ln(1.5)

@@ -28,6 +28,10 @@
 //	unknown_keys   requests with keys that nobody has, by hour and prefix of the key's hash
 //	routes, prices, customers, subscriptions: the catalog; prices are only added, subscriptions only ended
 //	imports        imported files by content hash
+//	job_leases     who may run a job until when, by a token that rises; job_runs: its latest runs
+//	invoices       invoices and credit notes as JSON with their digest; a final one never changes
+//	invoice_series the last number of each series
+//	invoice_billed what was billed for an invoice's period in all, and up to which cut
 //	mails          a mail and where it stands; its text is in mail_bodies
 //	mail_attempts  calls of providers; mail_keys: first answers by Idempotency-Key
 //	mail_seen      providers whose webhooks named a mail

@@ -205,17 +205,13 @@ func (v *View) RoutesOf(api, version string) ([]Route, error) {
 // FilesBeyond are live files of a dataset with events of [from, to) of which
 // some lie at or beyond the cut.
 func (v *View) FilesBeyond(dataset schemas.Topic, from, to int64, cut []schemas.CutPosition) ([]ArchiveFile, error) {
-	files, err := v.Files(FileFilter{Dataset: dataset, From: from, To: to})
-	if err != nil {
-		return nil, err
+	where := filter{}
+	where.add(`retired_at IS NULL AND dataset = ? AND day >= ? AND day <= ? AND min_time < ? AND max_time >= ?`,
+		string(dataset), int64(schemas.DayOf(from)), int64(schemas.DayOf(to)), to, from)
+	for _, c := range cut {
+		where.add(`NOT (topic = ? AND partition = ? AND last_offset < ?)`, string(c.Topic), c.Partition, c.Next)
 	}
-	var beyond []ArchiveFile
-	for i := range files {
-		if f := &files[i]; !schemas.Below(cut, f.Partition.Topic, f.Partition.ID, f.Last) {
-			beyond = append(beyond, *f)
-		}
-	}
-	return beyond, nil
+	return collect(v, scanFile, `SELECT `+fileColumns+` FROM archive_files`+where.sql()+` ORDER BY name`, where.args...)
 }
 
 // PriceOf reads a price by its version; ErrNotFound.

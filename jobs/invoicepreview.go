@@ -1,0 +1,130 @@
+package jobs
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strings"
+
+	"tallybook/archive"
+	"tallybook/schemas"
+	"tallybook/schemas/rating"
+	"tallybook/store"
+)
+
+// PriceChange is a price that another is to be replaced by: of a route and a
+// pricing model.
+type PriceChange struct {
+	API          string          `json:"apiName"`
+	Version      string          `json:"apiVersion"`
+	Endpoint     *string         `json:"endpointName"` // null: the route of every endpoint
+	PricingModel string          `json:"pricingModelName"`
+	Model        string          `json:"model"`
+	Params       json.RawMessage `json:"params"`
+}
+
+// ReadPriceChanges reads a list of changes, or one alone, and checks them.
+func ReadPriceChanges(text []byte) ([]PriceChange, error) {
+	var list []PriceChange
+	if trimmed := strings.TrimSpace(string(text)); !strings.HasPrefix(trimmed, "[") {
+		text = []byte("[" + trimmed + "]")
+	}
+	decoder := json.NewDecoder(strings.NewReader(string(text)))
+	decoder.DisallowUnknownFields()
+	if err := decoder.Decode(&list); err != nil {
+		return nil, err
+	}
+	if len(list) == 0 {
+		return nil, errors.New("it has no price")
+	}
+	for i := range list {
+		if bad := rating.Check(fmt.Sprintf("[%d].", i), list[i].Model, list[i].Params); len(bad) > 0 {
+			return nil, fmt.Errorf("%s", bad[0].Problem)
+		}
+	}
+	return list, nil
+}
+
+// changeOf is the first change of a price, or nil.
+func changeOf(changes []PriceChange, p *schemas.InvoicePrice) *PriceChange {
+	for i := range changes {
+		c, endpoint := &changes[i], ""
+		if c.Endpoint != nil {
+			endpoint = *c.Endpoint
+		}
+		if c.API == p.API && c.Version == p.Version && endpoint == p.Endpoint && c.PricingModel == p.PricingModel {
+			return c
+		}
+	}
+	return nil
+}
+
+// Preview is what a document's own period would have come to with other prices.
+type Preview struct {
+	Invoice *store.Invoice
+	Lines   []PreviewLine // of prices that change
+	Was     string        // the usage lines' total
+	Would   string
+}
+
+// PreviewLine is a price as it was and as it would be.
+type PreviewLine struct {
+	Title, Quantity, Was, Would string
+}
+
+// PreviewInvoice rates the rows of a document again, up to its cut, with changed
+// prices. Nothing is written.
+func PreviewInvoice(ctx context.Context, ar *archive.Archive, st *store.Store, i *store.Invoice, changes []PriceChange) (*Preview, error) {
+	if len(i.Periods) == 0 {
+		return nil, fmt.Errorf("invoice %s has no period", i.ID)
+	}
+	period := i.Periods[0]
+	s := newSheet(&period, i.Cut)
+	var files []ProofFile
+	err := st.View(ctx, func(v *store.View) (err error) {
+		files, err = proofFiles(v, &i.Invoice)
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	for n := range s.totals {
+		if c := changeOf(changes, &period.Prices[n]); c != nil && c.Model == perEvent {
+			s.totals[n].single = true
+		}
+	}
+	err = scanSheets(ctx, ar, []*sheet{s}, len(files), func(n int, use func(string) error) error {
+		return withFile(&store.ArchiveFile{Name: files[n].Name, Staged: files[n].Staged}, use)
+	})
+	if err != nil {
+		return nil, err
+	}
+	p := &Preview{Invoice: i}
+	was, would := []schemas.InvoiceLine{}, []schemas.InvoiceLine{}
+	for n := range period.Prices {
+		old := &period.Prices[n]
+		before, err := rateTotal(old, &s.totals[n], &period, i.Currency)
+		if err != nil {
+			return nil, err
+		}
+		after, changed := before, *old
+		if c := changeOf(changes, old); c != nil {
+			changed.Model, changed.Params = c.Model, c.Params
+			if after, err = rateTotal(&changed, &s.totals[n], &period, i.Currency); err != nil {
+				return nil, err
+			}
+			p.Lines = append(p.Lines, PreviewLine{title(old), s.totals[n].quantity.String(), text(before.amount), text(after.amount)})
+		}
+		was = append(was, schemas.InvoiceLine{Amount: text(before.amount), InSum: before.line.InSum})
+		would = append(would, schemas.InvoiceLine{Amount: text(after.amount), InSum: after.line.InSum})
+	}
+	for to, lines := range map[*string][]schemas.InvoiceLine{&p.Was: was, &p.Would: would} {
+		total, err := totalOf(lines, i.Currency)
+		if err != nil {
+			return nil, err
+		}
+		*to = text(total)
+	}
+	return p, nil
+}
