@@ -218,3 +218,18 @@ func TestQuotaOfNowAndRetraction(t *testing.T) {
 		t.Errorf("got %d alerts, want 2", len(got))
 	}
 }
+
+// What quotas cost a batch whose events name a subscription without one, per event.
+func BenchmarkSubscribedUse(b *testing.B) {
+	rows := &archive.Rows{Dict: []string{"", "a", "s", "c", schemas.TypeRequest}}
+	const n = 50_000
+	for range n {
+		rows.Time, rows.Account, rows.Type = append(rows.Time, 0), append(rows.Account, 1), append(rows.Type, 4)
+		rows.Strings[schemas.Subscription] = append(rows.Strings[schemas.Subscription], 2)
+		rows.Strings[schemas.Customer] = append(rows.Strings[schemas.Customer], 3)
+	}
+	for b.Loop() {
+		subscribedUse(rows)
+	}
+	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/n, "ns/event")
+}
