@@ -106,6 +106,7 @@ type billPass struct {
 	after, last string
 	count       int
 	failed      map[string]bool // customers that are left out
+	broken      []string        // customers that nothing can be made for
 	faults      []error
 	positions   []store.Position
 	cut         []schemas.CutPosition
@@ -160,15 +161,23 @@ func (p *billPass) read(ctx context.Context, v *store.View) (err error) {
 		if p.failed[p.last] {
 			continue
 		}
-		if err := p.plan(ctx, v, &billings[i]); err != nil {
-			return fmt.Errorf("customer %s: %w", p.last, err)
+		err := billings[i].Fault
+		if err == nil {
+			err = p.plan(v, &billings[i])
+		}
+		if err != nil && ctx.Err() != nil {
+			return err
+		}
+		if err != nil {
+			p.broken = append(p.broken, p.last)
+			p.faults = append(p.faults, fmt.Errorf("invoice of customer %s: %w", p.last, err))
 		}
 	}
 	return nil
 }
 
 // plan adds the customer's next month, if there is one to make or to finish.
-func (p *billPass) plan(ctx context.Context, v *store.View, c *store.Billing) error {
+func (p *billPass) plan(v *store.View, c *store.Billing) error {
 	zone, err := time.LoadLocation(c.Customer.Timezone)
 	if err != nil {
 		return err
@@ -192,7 +201,7 @@ func (p *billPass) plan(ctx context.Context, v *store.View, c *store.Billing) er
 		b.final = p.isPast(period.End)
 	}
 	b.own = newSheet(&period, p.cut)
-	if err := p.adjust(ctx, v, b); err != nil {
+	if err := p.adjust(v, b); err != nil {
 		return err
 	}
 	if len(period.Prices) == 0 && len(b.adjusted) == 0 && b.draft == nil {
@@ -273,7 +282,7 @@ func (p *billPass) isPast(end time.Time) bool {
 
 // adjust adds the earlier periods of which rows came in behind the cut that they
 // were billed at.
-func (p *billPass) adjust(ctx context.Context, v *store.View, b *bill) error {
+func (p *billPass) adjust(v *store.View, b *bill) error {
 	for i := range b.Earlier {
 		e := &b.Earlier[i]
 		files, err := p.filesBeyond(v, e)

@@ -544,3 +544,80 @@ func TestPreviewInvoice(t *testing.T) {
 		}
 	}
 }
+
+// Late events of several months, killed at each step and run again: each is
+// adjusted once, and by a credit note of a customer that has left.
+func TestAdjustmentsKilledAtEachStep(t *testing.T) {
+	for _, step := range []string{"draft", "final"} {
+		for _, applied := range []bool{false, true} {
+			t.Run(fmt.Sprintf("%s applied %v", step, applied), func(t *testing.T) {
+				r := newBillRig(t)
+				r.logClock = "2026-09-01T00:00:00Z"
+				january, february := r.use(r.customer, "2026-01-05T10:00:00Z", "/b", "800"), r.use(r.customer, "2026-02-05T10:00:00Z", "/b", "80")
+				r.write(usage0, []event{january, february}, nil, 0)
+				r.bill("2026-03-10T00:00:00Z")
+				r.at("2026-03-31T00:00:00Z")
+				for _, sub := range []string{"Acme web", "Acme base"} {
+					_, err := r.store.UpdateSubscription(t.Context(), "test", r.customer.ID, r.subs[sub], store.SubscriptionUpdate{EndsAt: time.Date(2026, 4, 1, 0, 0, 0, 0, time.UTC)})
+					if err != nil {
+						t.Fatal(err)
+					}
+				}
+				r.write(usage0, []event{taken(january), r.use(r.customer, "2026-02-06T10:00:00Z", "/b", "8")}, nil, 0)
+				r.at("2026-06-10T00:00:00Z")
+				cfg := r.config()
+				cfg.Fault = func(at string) (before, after error) {
+					switch {
+					case at != step:
+						return nil, nil
+					case applied:
+						return nil, errKilled
+					}
+					return errKilled, nil
+				}
+				if err := r.run(cfg); !errors.Is(err, errKilled) {
+					t.Fatalf("got %v", err)
+				}
+				list := r.bill("2026-06-10T01:00:00Z")
+				march, note := find(t, list, "2026-03", schemas.KindInvoice), find(t, list, "2026-03", schemas.KindCreditNote)
+				same(t, "March", linesOf(&march), []string{"usage 2026-03 base q=0 rows=0 31.00-0=31.00"})
+				same(t, "note", linesOf(&note), []string{"adjustment 2026-01 web q=0 rows=2 0.00-100.00=-100.00", "adjustment 2026-02 web q=88 rows=2 11.00-10.00=1.00"})
+				if len(list) != 4 || note.Total != "-99.00" {
+					t.Errorf("got %d documents, the note comes to %s", len(list), note.Total)
+				}
+				// Behind the end of the subscriptions an adjustment makes an invoice of its own.
+				r.write(usage0, []event{r.use(r.customer, "2026-01-05T10:00:00Z", "/b", "16")}, nil, 0)
+				list = r.bill("2026-07-10T00:00:00Z")
+				june := find(t, list, "2026-06", schemas.KindInvoice)
+				same(t, "June", linesOf(&june), []string{"adjustment 2026-01 web q=16 rows=3 2.00-0.00=2.00"})
+				if again := r.bill("2026-08-10T00:00:00Z"); len(again) != len(list) {
+					t.Errorf("then %d documents, were %d", len(again), len(list))
+				}
+				r.checkNumbers(list)
+				for _, i := range list {
+					if _, err := r.prove(&i, nil); err != nil {
+						t.Errorf("%s: %v", i.Number, err)
+					}
+				}
+			})
+		}
+	}
+}
+
+// A document that was tampered with stops its own customer's invoices alone.
+func TestInvoicesOfTamperedDocuments(t *testing.T) {
+	r := newBillRig(t)
+	bolt := r.newCustomer("Bolt", "UTC", "USD")
+	r.logClock = "2026-06-01T00:00:00Z"
+	r.write(usage0, []event{r.use(bolt, "2026-01-05T10:00:00Z", "/a", "12")}, nil, 0)
+	r.bill("2026-02-10T00:00:00Z")
+	r.sql(`UPDATE invoices SET document = replace(document, '"total":"', '"total":"9') WHERE customer = ?`, r.customer.ID)
+	r.at("2026-03-10T00:00:00Z")
+	if err := r.run(r.config()); !errors.Is(err, store.ErrDigest) {
+		t.Errorf("got %v", err)
+	}
+	list, err := r.store.Invoices(t.Context(), store.InvoiceFilter{Customer: bolt.ID})
+	if err != nil || len(list) != 2 {
+		t.Errorf("the other customer has %d, %v; want 2", len(list), err)
+	}
+}

@@ -68,6 +68,9 @@ func (p *billPass) touched(ctx context.Context, a *adjustedPeriod) (found bool, 
 
 // write makes the documents of the pass; again: there may be more months to make.
 func (p *billPass) write(ctx context.Context) (again bool, err error) {
+	for _, customer := range p.broken {
+		p.failed[customer] = true
+	}
 	for _, b := range p.bills {
 		err := p.writeBill(ctx, b)
 		switch {

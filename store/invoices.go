@@ -125,6 +125,7 @@ type Billing struct {
 	Subscriptions []Subscription
 	Last          *Invoice       // of the latest month; nil: there is none
 	Earlier       []BilledPeriod // final ones whose periods may be adjusted, oldest first
+	Fault         error          // what could not be read of it, such as ErrDigest; the others hold nevertheless
 }
 
 // BilledPeriod is a period that was billed, and what for.
@@ -142,15 +143,15 @@ func (v *View) Billings(after string, limit int) ([]Billing, error) {
 	}
 	list := make([]Billing, len(customers))
 	for i := range list {
-		if list[i], err = v.Billing(customers[i]); err != nil {
+		if list[i], err = v.billing(customers[i]); err != nil && v.ctx.Err() != nil {
 			return nil, fmt.Errorf("customer %s: %w", customers[i].ID, err)
 		}
+		list[i].Fault = err
 	}
 	return list, nil
 }
 
-// Billing reads what is known of one customer.
-func (v *View) Billing(c Customer) (b Billing, err error) {
+func (v *View) billing(c Customer) (b Billing, err error) {
 	b.Customer = c
 	err = v.tx.QueryRowContext(v.ctx, `SELECT NOT EXISTS (SELECT 1 FROM customers WHERE account = ? AND (created_at, id) < (?, ?))`,
 		c.Account, c.CreatedAt.UnixMicro(), c.ID).Scan(&b.First)
