@@ -25,7 +25,14 @@
 // Memory is bounded by the rollup rows of one day (about 300 bytes each) and
 // the row addresses of one day (1 bit per offset of the range it touches). Of
 // declared meters it compares those that are complete; of sketches it compares
-// checksums over their buckets, 16 bytes each.
+// checksums over their buckets, 16 bytes each. Built days and months, which
+// answers use, it compares with the rows that they are built from, some thousand
+// rows in a View; one that changes meanwhile is counted as skipped. It looks into
+// every day that has files or hours, whether the store's list of days names it or
+// not, and reports where the list is wrong.
+//
+// Balance goes through ledger and files of a partition side by side, so that what
+// is lost in one checkpoint and too much in another is found in both.
 //
 // Invoices are made from archive rows: what a customer's prices come to, with the
 // cut of the log up to which it was read and a sum of the rows' hashes for each
