@@ -7,8 +7,10 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"tallybook/schemas"
+	"tallybook/store"
 )
 
 // From posted usage to an invoice, and its proof by the binary, with and without
@@ -107,6 +109,25 @@ func TestInvoiceStory(t *testing.T) {
 		t.Fatal(err)
 	}
 	apart(1, "not proven")
+}
+
+// A job that is told to run while its lease is held, by a process that was
+// killed, waits for its end.
+func TestJobWaitsForALease(t *testing.T) {
+	data := t.TempDir()
+	st, err := store.Open(t.Context(), data+"/tallybook.db", store.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer st.Close()
+	if _, err := st.TakeLease(t.Context(), "invoices", "killed", time.Time{}, 3*time.Second); err != nil {
+		t.Fatal(err)
+	}
+	tallybook(t, "job", "invoices", "--data", data).want(t, 0, "waits for up to")
+	states, err := st.JobStates(t.Context(), 10)
+	if err != nil || len(states) != 1 || len(states[0].Runs) != 2 || states[0].Runs[0].Outcome != "ok" || states[0].Runs[1].Outcome != "lost" {
+		t.Errorf("got %+v, %v", states, err)
+	}
 }
 
 // fileOf is the first file that a bundle names.

@@ -127,9 +127,31 @@ func runJob(ctx context.Context, c *config, name string, o jobOptions) error {
 	if err != nil {
 		return err
 	}
-	err = runner.RunOnce(ctx, name, progress)
+	err = runInTurn(ctx, runner, name, progress)
 	if errors.Is(err, jobs.ErrNoJob) {
 		return usageError{fmt.Errorf("%w; 'tallybook job list' shows them", err)}
 	}
 	return err
+}
+
+// jobWait is how long a job waits for one that runs elsewhere: longer than the
+// lease of a process that was killed.
+const jobWait = 45 * time.Second
+
+func runInTurn(ctx context.Context, runner *jobs.Runner, name string, progress func(string)) error {
+	for limit, told := time.Now().Add(jobWait), false; ; {
+		err := runner.RunOnce(ctx, name, progress)
+		if !errors.Is(err, jobs.ErrRunning) || time.Now().After(limit) {
+			return err
+		}
+		if !told {
+			progress(fmt.Sprintf("waits for up to %v: %v", jobWait, err))
+			told = true
+		}
+		select {
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		case <-time.After(200 * time.Millisecond):
+		}
+	}
 }

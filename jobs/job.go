@@ -38,7 +38,7 @@ type RunnerConfig struct {
 	Registry prometheus.Registerer
 	Store    *store.Store     // whose leases keep other processes from running a job too; nil: no others
 	Holder   string           // of leases; "": host, process and a random part
-	LeaseFor time.Duration    // 0: a minute
+	LeaseFor time.Duration    // 0: 30 s
 	Now      func() time.Time // nil: time.Now
 	Log      *slog.Logger     // nil: slog.Default()
 }

@@ -15,7 +15,7 @@ import (
 
 // leaseFor is how long a lease holds without being renewed: a process that died
 // keeps others from its job for as long.
-const leaseFor = time.Minute
+const leaseFor = 30 * time.Second
 
 // holderName tells this process from others in lists of runs.
 func holderName() string {
