@@ -139,18 +139,20 @@ func runJob(ctx context.Context, c *config, name string, o jobOptions) error {
 const jobWait = 45 * time.Second
 
 func runInTurn(ctx context.Context, runner *jobs.Runner, name string, progress func(string)) error {
-	for limit, told := time.Now().Add(jobWait), false; ; {
+	waited := time.After(jobWait)
+	for told := false; ; told = true {
 		err := runner.RunOnce(ctx, name, progress)
-		if !errors.Is(err, jobs.ErrRunning) || time.Now().After(limit) {
+		if !errors.Is(err, jobs.ErrRunning) {
 			return err
 		}
 		if !told {
 			progress(fmt.Sprintf("waits for up to %v: %v", jobWait, err))
-			told = true
 		}
 		select {
 		case <-ctx.Done():
 			return context.Cause(ctx)
+		case <-waited:
+			return err
 		case <-time.After(200 * time.Millisecond):
 		}
 	}

@@ -18,18 +18,9 @@ const (
 	eventPage     = 100
 )
 
-// Event is an e-mail event as a CloudEvent, for the topic emails; Subject is the
-// account, and the record's key. Its id is the mail's, so that an event that is
-// put there twice is counted once.
-type Event struct {
-	SpecVersion string    `json:"specversion"`
-	ID          string    `json:"id"`
-	Source      string    `json:"source"`
-	Type        string    `json:"type"`
-	Subject     string    `json:"subject"`
-	Time        time.Time `json:"time"`
-	Data        EventData `json:"data"`
-}
+// Event is an e-mail event, for the topic emails. Its id is the mail's, so that an
+// event that is put there twice is counted once.
+type Event = schemas.CloudEvent[EventData]
 
 // EventData is the data of an Event.
 type EventData struct {
@@ -84,10 +75,9 @@ func (s *Sender) eventOf(ctx context.Context, id string) (Event, error) {
 		return Event{}, err
 	}
 	_, domain, _ := strings.Cut(m.From, "@")
-	e := Event{SpecVersion: "1.0", ID: m.ID + "/" + m.EventDue, Source: eventSource, Type: "email." + m.EventDue,
-		Subject: m.Account, Time: m.CreatedAt,
-		Data: EventData{Domain: strings.ToLower(domain), Event: m.EventDue, Recipient: m.To, MessageID: strings.Trim(m.HeaderID, "<>"),
-			OutboxID: m.ID, Direction: "outgoing", Tags: m.Tags, Flags: map[string]bool{"is-authenticated": true}}}
+	e := schemas.NewCloudEvent(schemas.Identity{ID: m.ID + "/" + m.EventDue, Source: eventSource, Account: m.Account, Time: m.CreatedAt}, "email."+m.EventDue,
+		EventData{Domain: strings.ToLower(domain), Event: m.EventDue, Recipient: m.To, MessageID: strings.Trim(m.HeaderID, "<>"),
+			OutboxID: m.ID, Direction: "outgoing", Tags: m.Tags, Flags: map[string]bool{"is-authenticated": true}})
 	class := Class("")
 	if n := len(attempts); n > 0 {
 		last := attempts[n-1]

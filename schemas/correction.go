@@ -4,7 +4,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"math"
-	"time"
 
 	"github.com/go-json-experiment/json/jsontext"
 )
@@ -164,12 +163,6 @@ func (d *Decoder) DecodeAfter(topic Topic, eventType string, after []byte, ev *E
 	return rejection
 }
 
-// Identity is a correction's own.
-type Identity struct {
-	ID, Source, Account string
-	Time                time.Time // zero: the time of receipt
-}
-
 // NewRetraction is the event that takes another one back; c.After is not looked at.
 func NewRetraction(own Identity, c Correction) []byte {
 	c.After = nil
@@ -196,18 +189,7 @@ func correctionEvent(eventType string, own Identity, c Correction) []byte {
 		After    json.RawMessage `json:"after,omitempty"`
 		Reason   string          `json:"reason,omitempty"`
 	}
-	e := struct {
-		SpecVersion string `json:"specversion"`
-		ID          string `json:"id"`
-		Source      string `json:"source"`
-		Type        string `json:"type"`
-		Subject     string `json:"subject,omitempty"`
-		Time        string `json:"time,omitempty"`
-		Data        data   `json:"data"`
-	}{"1.0", own.ID, own.Source, eventType, own.Account, "", data{target{c.Source, c.ID}, c.Revision, c.After, c.Reason}}
-	if !own.Time.IsZero() {
-		e.Time = own.Time.UTC().Format("2006-01-02T15:04:05.000000Z07:00")
-	}
+	e := NewCloudEvent(own, eventType, data{target{c.Source, c.ID}, c.Revision, c.After, c.Reason})
 	b, err := json.Marshal(e)
 	if err != nil {
 		panic(err) // strings and valid JSON always marshal

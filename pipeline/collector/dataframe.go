@@ -116,15 +116,9 @@ type ratedPoint struct {
 // event is the point as a rated.usage event. Its account is the attribute
 // project_id, else the one that the caller names.
 func (p *ratedPoint) event(id string, caller api.Caller) []byte {
-	return marshal(struct {
-		SpecVersion string    `json:"specversion"`
-		ID          string    `json:"id"`
-		Source      string    `json:"source"`
-		Type        string    `json:"type"`
-		Subject     string    `json:"subject"`
-		Time        time.Time `json:"time"`
-		Data        any       `json:"data"`
-	}{"1.0", id, dataframesPath, schemas.TypeRatedUsage, cmp.Or(p.fields.Groupby["project_id"], caller.Account, noProject), p.fields.Begin, &p.fields})
+	account := cmp.Or(p.fields.Groupby["project_id"], caller.Account, noProject)
+	own := schemas.Identity{ID: id, Source: dataframesPath, Account: account, Time: p.fields.Begin}
+	return marshal(schemas.NewCloudEvent(own, schemas.TypeRatedUsage, &p.fields))
 }
 
 // parseDataframes holds a body against the form of summary-v2.md; the points come

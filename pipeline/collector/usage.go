@@ -216,7 +216,7 @@ func (t *usageTaker) stampOf(u *usage) usageStamp {
 // event is checked as the worker will do it, so that what is accepted here is
 // not refused there.
 func (t *usageTaker) event(id, kind string, at time.Time, data any) (event, *api.Field) {
-	value := cloudEvent(id, kind, t.caller.Account, at, data)
+	value := marshal(schemas.NewCloudEvent(schemas.Identity{ID: id, Source: usageSource, Account: t.caller.Account, Time: at}, kind, data))
 	c := t.collector
 	d := c.decoders.Get().(*decoder)
 	defer c.decoders.Put(d)

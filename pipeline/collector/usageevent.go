@@ -4,57 +4,43 @@ import (
 	"crypto/rand"
 	"encoding/json"
 	"fmt"
-	"time"
 )
+
+// callData is what the data of both events says of a call.
+type callData struct {
+	API          string      `json:"api,omitempty"`
+	Version      string      `json:"version"`
+	Endpoint     string      `json:"endpoint"`
+	Method       string      `json:"method,omitempty"`
+	Status       json.Number `json:"status"`
+	LatencyMS    json.Number `json:"latency_ms"`
+	ClientIP     string      `json:"client_ip"`
+	KeyID        string      `json:"key_id,omitempty"`
+	Customer     string      `json:"customer,omitempty"`
+	Subscription string      `json:"subscription,omitempty"`
+}
+
+func (u *usage) callData(s usageStamp) callData {
+	return callData{s.api, u.version, u.endpoint, u.method, u.status, u.tookMS, u.clientIP, s.keyID, s.customer, s.subscription}
+}
 
 // requestData is the data of the api.request.
 func (u *usage) requestData(s usageStamp) any {
 	return &struct {
-		API          string          `json:"api,omitempty"`
-		Version      string          `json:"version"`
-		Endpoint     string          `json:"endpoint"`
-		Method       string          `json:"method,omitempty"`
-		Status       json.Number     `json:"status"`
-		LatencyMS    json.Number     `json:"latency_ms"`
-		Bytes        json.Number     `json:"bytes,omitempty"`
-		Quantity     json.Number     `json:"quantity,omitempty"`
-		ClientIP     string          `json:"client_ip"`
-		KeyID        string          `json:"key_id,omitempty"`
-		Customer     string          `json:"customer,omitempty"`
-		Subscription string          `json:"subscription,omitempty"`
-		Dimensions   json.RawMessage `json:"dimensions,omitempty"`
-	}{s.api, u.version, u.endpoint, u.method, u.status, u.tookMS, u.bytes, u.quantity, u.clientIP, s.keyID, s.customer, s.subscription, u.dimensions}
+		callData
+		Bytes      json.Number     `json:"bytes,omitempty"`
+		Quantity   json.Number     `json:"quantity,omitempty"`
+		Dimensions json.RawMessage `json:"dimensions,omitempty"`
+	}{u.callData(s), u.bytes, u.quantity, u.dimensions}
 }
 
 // errorData is the data of the api.error.
 func (u *usage) errorData(s usageStamp) any {
 	return &struct {
-		API              string      `json:"api,omitempty"`
-		Version          string      `json:"version"`
-		Endpoint         string      `json:"endpoint"`
-		Method           string      `json:"method,omitempty"`
-		Status           json.Number `json:"status"`
-		LatencyMS        json.Number `json:"latency_ms"`
-		ErrorCode        string      `json:"error_code"`
-		ErrorDescription string      `json:"error_description"`
-		ClientIP         string      `json:"client_ip"`
-		KeyID            string      `json:"key_id,omitempty"`
-		Customer         string      `json:"customer,omitempty"`
-		Subscription     string      `json:"subscription,omitempty"`
-	}{s.api, u.version, u.endpoint, u.method, u.status, u.tookMS, u.errorCode, u.errorText, u.clientIP, s.keyID, s.customer, s.subscription}
-}
-
-// cloudEvent is an event of an account in CloudEvents' JSON.
-func cloudEvent(id, kind, account string, at time.Time, data any) []byte {
-	return marshal(struct {
-		SpecVersion string    `json:"specversion"`
-		ID          string    `json:"id"`
-		Source      string    `json:"source"`
-		Type        string    `json:"type"`
-		Subject     string    `json:"subject"`
-		Time        time.Time `json:"time"`
-		Data        any       `json:"data"`
-	}{"1.0", id, usageSource, kind, account, at.UTC(), data})
+		callData
+		ErrorCode        string `json:"error_code"`
+		ErrorDescription string `json:"error_description"`
+	}{u.callData(s), u.errorCode, u.errorText}
 }
 
 func marshal(v any) []byte {

@@ -114,15 +114,8 @@ func (h *webhook) secret(ctx context.Context, provider, installation string) (st
 // an error instead; why is then not nil.
 func (h *webhook) add(payload []byte) (why *schemas.Rejection) {
 	sum := sha256.Sum256(payload)
-	value := marshal(struct {
-		SpecVersion string          `json:"specversion"`
-		ID          string          `json:"id"`
-		Source      string          `json:"source"`
-		Type        string          `json:"type"`
-		Subject     string          `json:"subject"`
-		Time        time.Time       `json:"time"`
-		Data        json.RawMessage `json:"data"`
-	}{"1.0", hex.EncodeToString(sum[:16]), h.endpoint, h.kind, h.account, h.received.UTC(), payload})
+	own := schemas.Identity{ID: hex.EncodeToString(sum[:16]), Source: h.endpoint, Account: h.account, Time: h.received}
+	value := marshal(schemas.NewCloudEvent(own, h.kind, json.RawMessage(payload)))
 	d := h.c.decoders.Get().(*decoder)
 	defer h.c.decoders.Put(d)
 	e := h.c.check(d, value, api.Caller{Role: store.RoleIngest, Account: h.account}, h.received)
