@@ -77,18 +77,7 @@ func (q *Server) listAppErrors(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	page := struct {
-		Errors []appErrorView `json:"errors"`
-		Next   string         `json:"next,omitempty"`
-	}{Errors: []appErrorView{}}
-	for i := range rows {
-		if i == limit {
-			page.Next = cursorOf(rows[i-1].Time, rows[i-1].ID)
-			break
-		}
-		page.Errors = append(page.Errors, appErrorViewOf(&rows[i]))
-	}
-	api.WriteJSON(w, http.StatusOK, page)
+	writePage(w, "errors", limit, rows, func(e *store.ErrorRow) string { return cursorOf(e.Time, e.ID) }, appErrorViewOf)
 	return nil
 }
 

@@ -10,7 +10,6 @@ import (
 	"net/http"
 	"net/url"
 	"slices"
-	"time"
 
 	"tallybook/api"
 	"tallybook/archive"
@@ -57,16 +56,7 @@ func (q *Server) getDataframes(w http.ResponseWriter, r *http.Request) error {
 			s.accounts = append(s.accounts, cmp.Or(account, noProject))
 		}
 	}
-	for n := 1; ; n++ {
-		if err = q.scanFrames(r.Context(), s); n == readAttempts || !errors.Is(err, fs.ErrNotExist) {
-			break
-		}
-		select { // a committed file is renamed into place behind the commit
-		case <-r.Context().Done():
-			return context.Cause(r.Context())
-		case <-time.After(time.Duration(n) * 20 * time.Millisecond):
-		}
-	}
+	err = engine.Settled(r.Context(), func() error { return q.scanFrames(r.Context(), s) })
 	if err != nil {
 		return err
 	}

@@ -3,8 +3,6 @@ package query
 import (
 	"container/heap"
 	"context"
-	"errors"
-	"io/fs"
 	"math"
 	"slices"
 	"sync"
@@ -12,6 +10,7 @@ import (
 
 	"tallybook/api"
 	"tallybook/archive"
+	"tallybook/query/engine"
 	"tallybook/schemas"
 	"tallybook/store"
 )
@@ -62,21 +61,12 @@ const maxCorrected = 1_000_000
 
 var errTooManyCorrected = api.Unavailable(0, "a date of the range has more than %d corrected events; ask for a shorter range", maxCorrected)
 
-// listAttempts bounds how often files that moved meanwhile are looked for again.
-const listAttempts = 5
-
 func (l *eventList) read(ctx context.Context, cfg *Config) (events []errorEvent, next string, err error) {
-	for n := 1; ; n++ {
+	err = engine.Settled(ctx, func() (err error) {
 		events, next, err = l.try(ctx, cfg)
-		if n == listAttempts || !errors.Is(err, fs.ErrNotExist) {
-			return events, next, err
-		}
-		select {
-		case <-ctx.Done():
-			return nil, "", ctx.Err()
-		case <-time.After(time.Duration(n) * 20 * time.Millisecond):
-		}
-	}
+		return err
+	})
+	return events, next, err
 }
 
 func (l *eventList) try(ctx context.Context, cfg *Config) (events []errorEvent, next string, err error) {

@@ -114,26 +114,15 @@ func (q *Server) listInternalErrors(w http.ResponseWriter, r *http.Request) erro
 	}
 	limit := filter.Limit
 	filter.Limit++
-	var page struct {
-		Errors []errorView `json:"errors"`
-		Next   string      `json:"next,omitempty"`
-	}
-	page.Errors = []errorView{}
-	err = q.cfg.Store.View(r.Context(), func(v *store.View) error {
-		rows, err := v.Errors(filter)
-		for i := range rows {
-			if i == limit {
-				page.Next = fmt.Sprintf("%d-%s", rows[i-1].Time, rows[i-1].ID)
-				break
-			}
-			page.Errors = append(page.Errors, errorViewOf(&rows[i]))
-		}
+	var rows []store.ErrorRow
+	err = q.cfg.Store.View(r.Context(), func(v *store.View) (err error) {
+		rows, err = v.Errors(filter)
 		return err
 	})
 	if err != nil {
 		return err
 	}
-	api.WriteJSON(w, http.StatusOK, page)
+	writePage(w, "errors", limit, rows, func(e *store.ErrorRow) string { return fmt.Sprintf("%d-%s", e.Time, e.ID) }, errorViewOf)
 	return nil
 }
 

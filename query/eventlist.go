@@ -53,16 +53,7 @@ func (q *Server) listEvents(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	for n := 1; ; n++ {
-		if err = q.fill(r.Context(), list); n == readAttempts || !errors.Is(err, fs.ErrNotExist) {
-			break
-		}
-		select { // a committed file is renamed into place behind the commit
-		case <-r.Context().Done():
-			return context.Cause(r.Context())
-		case <-time.After(time.Duration(n) * 20 * time.Millisecond):
-		}
-	}
+	err = engine.Settled(r.Context(), func() error { return q.fill(r.Context(), list) })
 	if err != nil {
 		return err
 	}
@@ -77,9 +68,6 @@ func (q *Server) listEvents(w http.ResponseWriter, r *http.Request) error {
 	api.WriteJSON(w, http.StatusOK, list.events)
 	return nil
 }
-
-// readAttempts bounds how often files that moved are looked for again.
-const readAttempts = 5
 
 // latestEvents is a list of the latest events while it is made.
 type latestEvents struct {

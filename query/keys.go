@@ -38,7 +38,7 @@ type keyView struct {
 	RevokedAt *time.Time `json:"revokedAt"`
 }
 
-func keyViewOf(k store.Key) keyView {
+func keyViewOf(k *store.Key) keyView {
 	v := keyView{ID: k.ID, Role: k.Role, Account: k.Account, Customer: k.Customer, Name: k.Name, Rate: k.Rate, CreatedAt: k.CreatedAt}
 	if !k.RevokedAt.IsZero() {
 		v.RevokedAt = &k.RevokedAt
@@ -60,18 +60,7 @@ func (q *Server) listKeys(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	page := struct {
-		Keys []keyView `json:"keys"`
-		Next string    `json:"next,omitempty"`
-	}{Keys: []keyView{}}
-	for i, k := range keys {
-		if i == limit {
-			page.Next = keys[i-1].ID
-			break
-		}
-		page.Keys = append(page.Keys, keyViewOf(k))
-	}
-	api.WriteJSON(w, http.StatusOK, page)
+	writePage(w, "keys", limit, keys, func(k *store.Key) string { return k.ID }, keyViewOf)
 	return nil
 }
 
@@ -99,7 +88,7 @@ func (q *Server) createKey(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	v := keyViewOf(k)
+	v := keyViewOf(&k)
 	v.Key = text
 	w.Header().Set("Cache-Control", "no-store")
 	api.WriteJSON(w, http.StatusCreated, v)

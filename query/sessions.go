@@ -55,18 +55,10 @@ func (q *Server) listSessions(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	page := struct {
-		Sessions []sessionView `json:"sessions"`
-		Next     string        `json:"next,omitempty"`
-	}{Sessions: []sessionView{}}
-	for i, s := range sessions {
-		if i == limit {
-			page.Next = cursorOf(sessions[i-1].CreatedAt.UnixMicro(), sessions[i-1].ID)
-			break
-		}
-		page.Sessions = append(page.Sessions, sessionView{s.ID, schemas.FormatTime(s.CreatedAt.UnixMicro()), s.Account})
-	}
-	api.WriteJSON(w, http.StatusOK, page)
+	writePage(w, "sessions", limit, sessions, func(s *store.Session) string { return cursorOf(s.CreatedAt.UnixMicro(), s.ID) },
+		func(s *store.Session) sessionView {
+			return sessionView{s.ID, schemas.FormatTime(s.CreatedAt.UnixMicro()), s.Account}
+		})
 	return nil
 }
 

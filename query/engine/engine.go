@@ -4,11 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io/fs"
 	"net/http"
 	"slices"
 	"sync/atomic"
-	"time"
 
 	"tallybook/archive"
 	"tallybook/schemas"
@@ -80,10 +78,6 @@ func (e *Engine) view(ctx context.Context, read func(*store.View) error) error {
 	return e.cfg.Store.View(ctx, read)
 }
 
-// attempts bounds how often a question is asked again because archive files
-// moved while they were read (a compaction's inputs are deleted a day after it).
-const attempts = 5
-
 // Ask answers questions from one snapshot of the store and the archive files
 // that it names. What the caller asked for wrongly or too much of is an
 // *api.Failure. The answers count against the memory of all until ctx ends.
@@ -99,23 +93,18 @@ func (e *Engine) Ask(ctx context.Context, questions ...*Question) (*Answers, err
 	}
 	share := &share{engine: e}
 	context.AfterFunc(ctx, share.end)
-	for n := 1; ; n++ {
-		a, err := e.ask(ctx, share, questions, held)
+	var a *Answers
+	err := Settled(ctx, func() (err error) {
+		a, err = e.ask(ctx, share, questions, held)
 		for errors.Is(err, store.ErrViewSpent) && ctx.Err() == nil { // the next view reads on
 			a, err = e.ask(ctx, share, questions, held)
 		}
-		if errors.Is(err, store.ErrTooManyRollups) {
-			return nil, tooMuch("the question needs more rollups than fit into memory; ask for a shorter range, or for some accounts")
-		}
-		if n == attempts || !errors.Is(err, fs.ErrNotExist) {
-			return a, err
-		}
-		select { // a committed file is renamed into place behind the commit
-		case <-ctx.Done():
-			return nil, context.Cause(ctx)
-		case <-time.After(time.Duration(n) * 20 * time.Millisecond):
-		}
+		return err
+	})
+	if errors.Is(err, store.ErrTooManyRollups) {
+		return nil, tooMuch("the question needs more rollups than fit into memory; ask for a shorter range, or for some accounts")
 	}
+	return a, err
 }
 
 func (e *Engine) ask(ctx context.Context, share *share, questions []*Question, held []*store.Held) (*Answers, error) {
