@@ -57,6 +57,8 @@ type config struct {
 	PublicURL   string                    `koanf:"public-url"`
 
 	InvoiceGrace time.Duration `koanf:"invoice-grace"`
+
+	now func() time.Time // nil: time.Now; tests move it
 }
 
 func addFlags(f *pflag.FlagSet) {

@@ -114,7 +114,7 @@ func (m *mailParts) report(ctx context.Context, provider string, event []byte) e
 // startMail opens the sender of a process that is alone with its store: what was
 // being sent when the one before it ended is settled first.
 func (p *parts) startMail(ctx context.Context) (err error) {
-	if p.mail, err = newMail(p.cfg, mail.Options{Store: p.store, Registry: p.registry}, p.kafka); err != nil {
+	if p.mail, err = newMail(p.cfg, mail.Options{Store: p.store, Registry: p.registry, Now: p.cfg.now}, p.kafka); err != nil {
 		return err
 	}
 	return p.mail.Recover(ctx)

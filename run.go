@@ -118,7 +118,7 @@ func (p *parts) openStores(ctx context.Context) (err error) {
 	if err := os.MkdirAll(p.cfg.Data, 0o700); err != nil {
 		return usageError{fmt.Errorf("data folder: %w", err)}
 	}
-	if p.store, err = store.Open(ctx, p.cfg.storeURL(), store.Options{Log: p.log}); err != nil {
+	if p.store, err = store.Open(ctx, p.cfg.storeURL(), store.Options{Log: p.log, Now: p.cfg.now}); err != nil {
 		return usageError{err}
 	}
 	if p.archive, err = archive.Open(p.cfg.archiveURL()); err != nil {
@@ -159,24 +159,8 @@ func (p *parts) announce() {
 // serve runs the parts until ctx ends: HTTP stops taking requests first, then
 // the workers write what they have folded, then the broker closes.
 func (p *parts) serve(ctx context.Context) error {
-	workers := p.workers()
-	if err := p.startMail(ctx); err != nil {
-		return err
-	}
-	collect, err := p.collector(ctx)
-	if err != nil {
-		return err
-	}
-	answers, err := query.New(query.Config{Store: p.store, Archive: p.archive, Registry: p.registry, Log: p.log, Mail: p.mail.Sender, Ready: func() error {
-		return errors.Join(workers.Ready(), p.storeAnswers())
-	}})
-	if err != nil {
-		return err
-	}
-	if err := p.mount([]fs.FS{collector.OpenAPI, query.OpenAPI}, collect.Endpoints(), answers.Endpoints()); err != nil {
-		return err
-	}
-	schedule, err := p.jobs()
+	workers := worker.New(p.workerConfig())
+	s, err := p.services(ctx, workers)
 	if err != nil {
 		return err
 	}
@@ -184,11 +168,11 @@ func (p *parts) serve(ctx context.Context) error {
 	collecting, stopCollecting := context.WithCancel(context.WithoutCancel(ctx))
 	defer stopCollecting()
 	g, ctx := errgroup.WithContext(ctx)
-	g.Go(func() error { return collect.Run(collecting) })
+	g.Go(func() error { return s.collect.Run(collecting) })
 	p.runMail(g, collecting)
 	g.Go(func() error { return workers.Run(ctx) })
-	g.Go(func() error { return schedule.Run(ctx) })
-	g.Go(func() error { return answers.Warm(ctx) })
+	g.Go(func() error { return s.schedule.Run(ctx) })
+	g.Go(func() error { return s.answers.Warm(ctx) })
 	g.Go(func() error {
 		defer stopCollecting()
 		return p.serveHTTP(ctx)
@@ -197,6 +181,34 @@ func (p *parts) serve(ctx context.Context) error {
 		g.Go(func() error { return p.trim(ctx) })
 	}
 	return g.Wait()
+}
+
+// services are what stands between HTTP and the parts, and the jobs; none runs yet.
+type services struct {
+	collect  *collector.Collector
+	answers  *query.Server
+	schedule *jobs.Runner
+}
+
+// services mounts every endpoint.
+func (p *parts) services(ctx context.Context, workers *worker.Workers) (s services, err error) {
+	if err := p.startMail(ctx); err != nil {
+		return s, err
+	}
+	if s.collect, err = p.collector(ctx); err != nil {
+		return s, err
+	}
+	s.answers, err = query.New(query.Config{Store: p.store, Archive: p.archive, Registry: p.registry, Log: p.log, Now: p.cfg.now, Mail: p.mail.Sender, Ready: func() error {
+		return errors.Join(workers.Ready(), p.storeAnswers())
+	}})
+	if err != nil {
+		return s, err
+	}
+	if err := p.mount([]fs.FS{collector.OpenAPI, query.OpenAPI}, s.collect.Endpoints(), s.answers.Endpoints()); err != nil {
+		return s, err
+	}
+	s.schedule, err = p.jobs()
+	return s, err
 }
 
 // mount puts every endpoint behind the guard, and the document of them all with them.
@@ -211,7 +223,7 @@ func (p *parts) mount(fragments []fs.FS, endpoints ...[]api.Endpoint) error {
 	if document, err = doc.MarshalJSON(); err != nil {
 		return fmt.Errorf("OpenAPI document: %w", err)
 	}
-	guard := &api.Guard{Store: p.store, NoAuth: p.cfg.NoAuth, Local: !p.cfg.Insecure, Rate: p.cfg.RateLimit}
+	guard := &api.Guard{Store: p.store, Now: p.cfg.now, NoAuth: p.cfg.NoAuth, Local: !p.cfg.Insecure, Rate: p.cfg.RateLimit}
 	return api.Mount(p.router, api.Options{Guard: guard, Registry: p.registry, Log: p.log}, all)
 }
 
@@ -237,10 +249,10 @@ func (p *parts) rules() schemas.Rules {
 	return rules
 }
 
-func (p *parts) workers() *worker.Workers {
-	return worker.New(worker.Config{Brokers: p.kafka.Brokers, Client: p.kafka.Client(), Dialer: p.kafka.Dialer, Store: p.store, Archive: p.archive, Rules: p.rules(),
+func (p *parts) workerConfig() worker.Config {
+	return worker.Config{Brokers: p.kafka.Brokers, Client: p.kafka.Client(), Dialer: p.kafka.Dialer, Store: p.store, Archive: p.archive, Rules: p.rules(),
 		Registry: p.registry, Log: p.log, Interval: p.cfg.Interval, MaxRecordBytes: p.cfg.MaxRecord + collector.StampBytes,
-		DedupeWindow: p.cfg.DedupeSpan, DedupeMaxIDs: p.cfg.DedupeIDs})
+		DedupeWindow: p.cfg.DedupeSpan, DedupeMaxIDs: p.cfg.DedupeIDs, Now: p.cfg.now}
 }
 
 func (p *parts) serveHTTP(ctx context.Context) error {
@@ -270,7 +282,7 @@ func (p *parts) collector(ctx context.Context) (*collector.Collector, error) {
 	if err != nil {
 		return nil, err
 	}
-	cfg := collector.Config{Kafka: p.kafka, Partitions: partitions, Store: p.store, DedupeWindow: p.cfg.DedupeSpan, Rules: p.rules(), Log: p.log, Metrics: p.registry,
+	cfg := collector.Config{Kafka: p.kafka, Partitions: partitions, Store: p.store, DedupeWindow: p.cfg.DedupeSpan, Rules: p.rules(), Log: p.log, Metrics: p.registry, Now: p.cfg.now,
 		MaxEventBytes: min(p.cfg.MaxRecord, 1<<20),
 		Webhooks:      collector.Webhooks{MailgunKey: p.cfg.MailgunKey, MandrillKey: p.cfg.MandrillKey, PublicURL: p.cfg.PublicURL, Report: p.mail.report}}
 	if p.broker != nil {
@@ -314,7 +326,7 @@ func (p *parts) trim(ctx context.Context) error {
 }
 
 func (p *parts) jobs() (*jobs.Runner, error) {
-	return jobs.NewRunner(jobs.RunnerConfig{Jobs: append(jobs.Standard(p.store, p.archive), jobs.Outbox(p.mail.Sender), jobs.Alerts(alertConfig(p.cfg, p.store, p.mail.Sender)), p.cfg.invoiceJob(p.store, p.archive, p.kafka)), Registry: p.registry, Store: p.store, Log: p.log})
+	return jobs.NewRunner(jobs.RunnerConfig{Jobs: append(jobs.Standard(p.store, p.archive), jobs.Outbox(p.mail.Sender), jobs.Alerts(alertConfig(p.cfg, p.store, p.mail.Sender)), p.cfg.invoiceJob(p.store, p.archive, p.kafka)), Registry: p.registry, Store: p.store, Now: p.cfg.now, Log: p.log})
 }
 
 // runPipeline is collector and workers on an external Kafka.
