@@ -3,7 +3,7 @@ export CGO_ENABLED = 0
 STATICCHECK = honnef.co/go/tools/cmd/staticcheck@v0.8.1
 FUZZTIME ?= 30s
 
-.PHONY: help run build test lint bench bench-query bench-validate chaos facts fuzz clean
+.PHONY: help run build test lint bench bench-query bench-validate bench-peers chaos facts fuzz clean
 .DEFAULT_GOAL := help
 
 help: ## this list
@@ -32,6 +32,9 @@ bench-query: build ## how long answers take over millions of rollup rows; PYTHON
 
 bench-validate: build ## access checks: how many, how quick beside 50,000 events/s, how soon they know of a usage
 	bin/tallybook bench --only validate
+
+bench-peers: ## the same job on Kafka Streams beside ours, on one Kafka; needs Java 17 and Maven (minutes)
+	go run ./bench/peers
 
 chaos: ## kills the process 50 times under load and compares what was counted with what was sent
 	go run ./bench/chaos
