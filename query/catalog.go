@@ -1,6 +1,8 @@
 package query
 
 import (
+	"bytes"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
@@ -85,6 +87,34 @@ func (f *faults) quota(field string, q *schemas.Quota) *schemas.Quota {
 		f.addAll(q.Check(field + "."))
 	}
 	return q
+}
+
+// quotaOf reads a quota that may be left out (set is false) or null: no limit.
+func (f *faults) quotaOf(field string, text json.RawMessage) (set bool, q *schemas.Quota) {
+	if len(text) == 0 || bytes.Equal(text, []byte("null")) {
+		return len(text) > 0, nil
+	}
+	q = new(schemas.Quota)
+	d := json.NewDecoder(bytes.NewReader(text))
+	d.DisallowUnknownFields()
+	if err := d.Decode(q); err != nil {
+		f.add(field, "must be an object of limit, period, route, hard and thresholds")
+		return true, nil
+	}
+	return true, f.quota(field, q)
+}
+
+// account holds a name of an account against the rules.
+func (f *faults) account(field, account string) {
+	if err := CheckAccount(field, account); err != nil || account == "" || account == store.AnyAccount || account == schemas.UnknownAccount {
+		f.add(field, "must be an account's name: 1 to %d bytes, no control characters", schemas.MaxAccount)
+	}
+}
+
+func (f *faults) apiKey(field, key string) {
+	if len(key) < store.MinKey || len(key) > store.MaxKey || !printable(key) {
+		f.add(field, "must have %d to %d printable ASCII characters without spaces; one is made where it is left out", store.MinKey, store.MaxKey)
+	}
 }
 
 // catalogError is how the store's refusals of a change are answered.

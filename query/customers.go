@@ -40,12 +40,15 @@ type customerView struct {
 	Timezone      string             `json:"timezone"`
 	Currency      string             `json:"currency"`
 	CreatedAt     time.Time          `json:"createdAt"`
+	Taxes         []schemas.Tax      `json:"taxes"`
+	Minimum       *string            `json:"minimum"` // null: none
 	Subscriptions []subscriptionView `json:"subscriptions,omitempty"`
 }
 
 func customerViewOf(c *store.Customer) customerView {
 	return customerView{ID: c.ID, Account: c.Account, Name: c.Name, Address: c.Address, Email: c.Email,
-		PricingModel: c.PricingModel, Timezone: c.Timezone, Currency: c.Currency, CreatedAt: c.CreatedAt}
+		PricingModel: c.PricingModel, Timezone: c.Timezone, Currency: c.Currency, CreatedAt: c.CreatedAt,
+		Taxes: append([]schemas.Tax{}, c.Taxes...), Minimum: orNull(string(c.Minimum))}
 }
 
 func noCustomer(id string) string {
@@ -97,6 +100,8 @@ type customerBody struct {
 	Account       string              `json:"account"`
 	Timezone      string              `json:"timezone"`
 	Currency      string              `json:"currency"`
+	Taxes         []schemas.Tax       `json:"taxes"`
+	Minimum       schemas.DecimalText `json:"minimum"`
 	Subscriptions *[]subscriptionBody `json:"subscriptions"`
 }
 
@@ -112,8 +117,9 @@ func (b *customerBody) check(caller api.Caller) (key string, c store.Customer, s
 	var bad faults
 	if b.APIKey == nil {
 		key = store.NewKeyText()
-	} else if key = *b.APIKey; len(key) < store.MinKey || len(key) > store.MaxKey || !printable(key) {
-		bad.add("apiKey", "must have %d to %d printable ASCII characters without spaces; one is made where it is left out", store.MinKey, store.MaxKey)
+	} else {
+		key = *b.APIKey
+		bad.apiKey("apiKey", key)
 	}
 	if b.Account == "" {
 		b.Account = caller.Account
@@ -131,20 +137,22 @@ func (b *customerBody) check(caller api.Caller) (key string, c store.Customer, s
 	} else if caller.Account != "" && caller.Account != b.Account {
 		bad.add("account", "must be that of X-Account-ID, or left out")
 	}
-	bad.address(b.Address)
+	bad.address("address", b.Address)
 	bad.email("email", b.Email)
 	bad.timezone("timezone", b.Timezone)
 	bad.currency("currency", b.Currency)
+	bad.addAll(schemas.CheckTaxes("taxes", b.Taxes))
+	bad.addAll(schemas.CheckMinimum("minimum", b.Minimum))
 	if b.Subscriptions != nil {
 		subs = bad.subscriptions(*b.Subscriptions)
 	}
 	return key, store.Customer{Account: b.Account, Name: b.Name, Address: b.Address, Email: b.Email, PricingModel: b.PricingModel,
-		Timezone: b.Timezone, Currency: b.Currency}, subs, api.InvalidFields(bad)
+		Timezone: b.Timezone, Currency: b.Currency, Taxes: b.Taxes, Minimum: b.Minimum}, subs, api.InvalidFields(bad)
 }
 
-func (f *faults) address(text string) {
+func (f *faults) address(field, text string) {
 	if len(text) > maxAddress {
-		f.add("address", "may have up to %d bytes", maxAddress)
+		f.add(field, "may have up to %d bytes", maxAddress)
 	}
 }
 
@@ -193,6 +201,9 @@ func (q *Server) patchCustomer(w http.ResponseWriter, r *http.Request) error {
 		Email        *string `json:"email"`
 		PricingModel *string `json:"pricingModelName"`
 		Timezone     *string `json:"timezone"`
+
+		Taxes   *[]schemas.Tax       `json:"taxes"`
+		Minimum *schemas.DecimalText `json:"minimum"` // "": none
 	}
 	if err := api.DecodeJSON(w, r, &body); err != nil {
 		return err
@@ -205,13 +216,19 @@ func (q *Server) patchCustomer(w http.ResponseWriter, r *http.Request) error {
 	}{
 		{"customerName", body.Name, func(field, text string) { bad.name(field, text, true) }},
 		{"pricingModelName", body.PricingModel, func(field, text string) { bad.name(field, text, true) }},
-		{"address", body.Address, func(_, text string) { bad.address(text) }},
+		{"address", body.Address, bad.address},
 		{"email", body.Email, bad.email},
 		{"timezone", body.Timezone, bad.timezone},
 	} {
 		if f.text != nil {
 			f.check(f.field, *f.text)
 		}
+	}
+	if body.Taxes != nil {
+		bad.addAll(schemas.CheckTaxes("taxes", *body.Taxes))
+	}
+	if body.Minimum != nil {
+		bad.addAll(schemas.CheckMinimum("minimum", *body.Minimum))
 	}
 	if err := api.InvalidFields(bad); err != nil {
 		return err
@@ -221,7 +238,8 @@ func (q *Server) patchCustomer(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	c, err = q.cfg.Store.UpdateCustomer(r.Context(), api.CallerOf(r.Context()).Actor(), c.ID, store.CustomerUpdate{
-		Name: body.Name, Address: body.Address, Email: body.Email, PricingModel: body.PricingModel, Timezone: body.Timezone})
+		Name: body.Name, Address: body.Address, Email: body.Email, PricingModel: body.PricingModel, Timezone: body.Timezone,
+		Taxes: body.Taxes, Minimum: body.Minimum})
 	if err != nil {
 		return catalogError(err, nil, noCustomer(c.ID))
 	}

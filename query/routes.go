@@ -97,14 +97,14 @@ type priceBody struct {
 
 const maxPricesAtOnce = 100
 
-func (f *faults) prices(bodies []priceBody) []store.Price {
+func (f *faults) prices(field string, bodies []priceBody) []store.Price {
 	if len(bodies) > maxPricesAtOnce {
-		f.add("prices", "may have up to %d entries at once", maxPricesAtOnce)
+		f.add(field, "may have up to %d entries at once", maxPricesAtOnce)
 		return nil
 	}
 	prices := make([]store.Price, len(bodies))
 	for i, b := range bodies {
-		at := fmt.Sprintf("prices[%d].", i)
+		at := fmt.Sprintf("%s[%d].", field, i)
 		f.name(at+"pricingModelName", b.PricingModel, true)
 		f.addAll(rating.Check(at, b.Model, b.Params))
 		prices[i] = store.Price{PricingModel: b.PricingModel, Model: b.Model, Params: b.Params,
@@ -132,7 +132,7 @@ func (q *Server) createRoute(w http.ResponseWriter, r *http.Request) error {
 		bad.name("endpointName", *body.Endpoint, true)
 		route.Endpoint = *body.Endpoint
 	}
-	route.Prices = bad.prices(body.Prices)
+	route.Prices = bad.prices("prices", body.Prices)
 	if err := api.InvalidFields(bad); err != nil {
 		return err
 	}
@@ -159,7 +159,7 @@ func (q *Server) patchRoute(w http.ResponseWriter, r *http.Request) error {
 	if len(body.Prices) == 0 {
 		bad.add("prices", "is required: the prices to add")
 	}
-	prices := bad.prices(body.Prices)
+	prices := bad.prices("prices", body.Prices)
 	if err := api.InvalidFields(bad); err != nil {
 		return err
 	}

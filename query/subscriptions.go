@@ -1,7 +1,6 @@
 package query
 
 import (
-	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -143,17 +142,8 @@ func (q *Server) patchSubscription(w http.ResponseWriter, r *http.Request) error
 		return err
 	}
 	var bad faults
-	change := store.SubscriptionUpdate{SetQuota: body.Quota != nil, EndsAt: bad.time("endsAt", body.EndsAt)}
-	if change.SetQuota && !bytes.Equal(body.Quota, []byte("null")) {
-		change.Quota = new(schemas.Quota)
-		d := json.NewDecoder(bytes.NewReader(body.Quota))
-		d.DisallowUnknownFields()
-		if err := d.Decode(change.Quota); err != nil {
-			bad.add("quota", "must be an object of limit, period, route, hard and thresholds")
-		} else {
-			bad.quota("quota", change.Quota)
-		}
-	}
+	change := store.SubscriptionUpdate{EndsAt: bad.time("endsAt", body.EndsAt)}
+	change.SetQuota, change.Quota = bad.quotaOf("quota", body.Quota)
 	if err := api.InvalidFields(bad); err != nil {
 		return err
 	}

@@ -31,6 +31,9 @@ func (s *Store) audit(ctx context.Context, w *writeTx, a Audit) error {
 	if err != nil {
 		return err
 	}
+	if w.audited != nil {
+		w.audited(a)
+	}
 	return w.exec(ctx, `INSERT INTO audit (at, actor, action, noun, subject, account, before, after) VALUES (?, ?, ?, ?, ?, ?, ?, ?)`,
 		s.opts.Now().UnixMicro(), a.Actor, a.Action, a.Noun, a.Subject, a.Account, before, after)
 }

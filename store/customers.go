@@ -3,8 +3,11 @@ package store
 import (
 	"context"
 	"database/sql"
+	"encoding/json"
 	"errors"
 	"fmt"
+	"reflect"
+	"slices"
 	"time"
 
 	"tallybook/schemas"
@@ -21,6 +24,9 @@ type Customer struct {
 	Timezone     string    `json:"timezone"`         // IANA name
 	Currency     string    `json:"currency"`         // ISO 4217; never changed, and one for all customers of an account
 	CreatedAt    time.Time `json:"createdAt"`
+
+	Taxes   []schemas.Tax       `json:"taxes,omitempty"`   // on top of what the lines of an invoice come to
+	Minimum schemas.DecimalText `json:"minimum,omitempty"` // what the lines of a month come to at least; "": none
 }
 
 // Subscription lets a customer use an API version in [StartsAt, EndsAt).
@@ -45,26 +51,13 @@ func (s *Subscription) Active(t time.Time) bool {
 // subscriptions; nil subscriptions: one to every API version that has a price of
 // the pricing model. ErrExists: the key is another's. *FieldError.
 func (s *Store) CreateCustomer(ctx context.Context, actor, key string, c Customer, subs []Subscription) (Customer, []Subscription, error) {
-	c.ID, c.CreatedAt = newID(), s.now()
-	if c.Account == "" {
-		c.Account = c.ID
-	}
+	c.ID = newID()
 	err := s.transact(ctx, func(w *writeTx) error {
-		if err := sameCurrency(ctx, w, &c); err != nil {
-			return err
-		}
-		if _, err := s.insertKey(ctx, w, actor, key, Key{Role: RoleAccount, Account: c.Account, Customer: c.ID, Name: "apiKey of " + c.Name}); err != nil {
-			return err
-		}
-		err := w.exec(ctx, `INSERT INTO customers (`+customerColumns+`) VALUES (`+placeholders(9)+`)`,
-			c.ID, c.Account, c.Name, c.Address, c.Email, c.PricingModel, c.Timezone, c.Currency, c.CreatedAt.UnixMicro())
-		if err != nil {
-			return err
-		}
-		if err := s.audit(ctx, w, Audit{Actor: actor, Action: "create", Noun: "customer", Subject: c.ID, Account: c.Account, After: c}); err != nil {
+		if err := s.createCustomer(ctx, w, actor, key, &c); err != nil {
 			return err
 		}
 		if subs == nil {
+			var err error
 			if subs, err = everyAPI(ctx, w, c.PricingModel); err != nil {
 				return err
 			}
@@ -80,6 +73,35 @@ func (s *Store) CreateCustomer(ctx context.Context, actor, key string, c Custome
 		return Customer{}, nil, fmt.Errorf("create customer: %w", err)
 	}
 	return c, subs, nil
+}
+
+// createCustomer makes a customer of c.ID, and its key.
+func (s *Store) createCustomer(ctx context.Context, w *writeTx, actor, key string, c *Customer) error {
+	c.CreatedAt = s.now()
+	if c.Account == "" {
+		c.Account = c.ID
+	}
+	if err := sameCurrency(ctx, w, c); err != nil {
+		return err
+	}
+	if err := s.insertCustomerKey(ctx, w, actor, key, c); err != nil {
+		return err
+	}
+	taxes, err := taxesText(c.Taxes)
+	if err != nil {
+		return err
+	}
+	err = w.exec(ctx, `INSERT INTO customers (`+customerColumns+`) VALUES (`+placeholders(11)+`)`,
+		c.ID, c.Account, c.Name, c.Address, c.Email, c.PricingModel, c.Timezone, c.Currency, c.CreatedAt.UnixMicro(), taxes, string(c.Minimum))
+	if err != nil {
+		return err
+	}
+	return s.audit(ctx, w, Audit{Actor: actor, Action: "create", Noun: "customer", Subject: c.ID, Account: c.Account, After: *c})
+}
+
+func (s *Store) insertCustomerKey(ctx context.Context, w *writeTx, actor, key string, c *Customer) error {
+	_, err := s.insertKey(ctx, w, actor, key, Key{Role: RoleAccount, Account: c.Account, Customer: c.ID, Name: "apiKey of " + c.Name})
+	return err
 }
 
 // sameCurrency: amounts of an account add up, so they are of one currency.
@@ -104,7 +126,7 @@ func everyAPI(ctx context.Context, w *writeTx, pricingModel string) ([]Subscript
 	})
 }
 
-const customerColumns = `id, account, name, address, email, pricing_model, timezone, currency, created_at`
+const customerColumns = `id, account, name, address, email, pricing_model, timezone, currency, created_at, taxes, minimum`
 
 // Customer reads a customer; ErrNotFound.
 func (s *Store) Customer(ctx context.Context, id string) (Customer, error) {
@@ -143,14 +165,28 @@ func (s *Store) Customers(ctx context.Context, account, after string, limit int)
 func scanCustomer(row scanner) (Customer, error) {
 	var c Customer
 	var at int64
-	err := row.Scan(&c.ID, &c.Account, &c.Name, &c.Address, &c.Email, &c.PricingModel, &c.Timezone, &c.Currency, &at)
-	c.CreatedAt = time.UnixMicro(at).UTC()
-	return c, err
+	var taxes, minimum string
+	err := row.Scan(&c.ID, &c.Account, &c.Name, &c.Address, &c.Email, &c.PricingModel, &c.Timezone, &c.Currency, &at, &taxes, &minimum)
+	if err != nil {
+		return c, err
+	}
+	c.CreatedAt, c.Minimum = time.UnixMicro(at).UTC(), schemas.DecimalText(minimum)
+	return c, json.Unmarshal([]byte(taxes), &c.Taxes)
+}
+
+func taxesText(taxes []schemas.Tax) (string, error) {
+	if len(taxes) == 0 {
+		return "[]", nil
+	}
+	b, err := json.Marshal(taxes)
+	return string(b), err
 }
 
 // CustomerUpdate says what to change of a customer; nil fields stay.
 type CustomerUpdate struct {
 	Name, Address, Email, PricingModel, Timezone *string
+	Taxes                                        *[]schemas.Tax
+	Minimum                                      *schemas.DecimalText
 }
 
 // UpdateCustomer changes a customer; ErrNotFound. Another pricing model is for
@@ -161,27 +197,38 @@ func (s *Store) UpdateCustomer(ctx context.Context, actor, id string, u Customer
 		if c, err = readCustomer(ctx, w.conn, id); err != nil {
 			return err
 		}
-		before := c
-		for _, f := range []struct{ to, from *string }{{&c.Name, u.Name}, {&c.Address, u.Address}, {&c.Email, u.Email},
-			{&c.PricingModel, u.PricingModel}, {&c.Timezone, u.Timezone}} {
-			if f.from != nil {
-				*f.to = *f.from
-			}
-		}
-		if c == before {
-			return nil
-		}
-		err = w.exec(ctx, `UPDATE customers SET name = ?, address = ?, email = ?, pricing_model = ?, timezone = ? WHERE id = ?`,
-			c.Name, c.Address, c.Email, c.PricingModel, c.Timezone, id)
-		if err != nil {
-			return err
-		}
-		return s.audit(ctx, w, Audit{Actor: actor, Action: "change", Noun: "customer", Subject: id, Account: c.Account, Before: before, After: c})
+		return s.updateCustomer(ctx, w, actor, &c, &u)
 	})
 	if err != nil {
 		return Customer{}, fmt.Errorf("change customer %s: %w", id, err)
 	}
 	return c, nil
+}
+
+func (s *Store) updateCustomer(ctx context.Context, w *writeTx, actor string, c *Customer, u *CustomerUpdate) error {
+	before := *c
+	for _, f := range []struct{ to, from *string }{{&c.Name, u.Name}, {&c.Address, u.Address}, {&c.Email, u.Email},
+		{&c.PricingModel, u.PricingModel}, {&c.Timezone, u.Timezone}, {(*string)(&c.Minimum), (*string)(u.Minimum)}} {
+		if f.from != nil {
+			*f.to = *f.from
+		}
+	}
+	if u.Taxes != nil && !slices.Equal(*u.Taxes, c.Taxes) {
+		c.Taxes = *u.Taxes
+	}
+	if reflect.DeepEqual(*c, before) {
+		return nil
+	}
+	taxes, err := taxesText(c.Taxes)
+	if err != nil {
+		return err
+	}
+	err = w.exec(ctx, `UPDATE customers SET name = ?, address = ?, email = ?, pricing_model = ?, timezone = ?, taxes = ?, minimum = ? WHERE id = ?`,
+		c.Name, c.Address, c.Email, c.PricingModel, c.Timezone, taxes, string(c.Minimum), c.ID)
+	if err != nil {
+		return err
+	}
+	return s.audit(ctx, w, Audit{Actor: actor, Action: "change", Noun: "customer", Subject: c.ID, Account: c.Account, Before: before, After: *c})
 }
 
 // Currencies are those of an account's customers, or of all ("").

@@ -41,33 +41,37 @@ type Price struct {
 	Params        json.RawMessage `json:"params"`        // an object
 	EffectiveFrom time.Time       `json:"effectiveFrom"` // zero when it is made: now
 	CreatedAt     time.Time       `json:"createdAt"`
+
+	at string // what stands before its fields' names in errors; "": prices[i].
 }
 
 // CreateRoute registers a route with its prices; ID, CreatedAt and the prices'
 // versions are given here. ErrExists: the API version has that endpoint. The
 // first price of a pricing model may hold from the past on: nothing was rated yet.
 func (s *Store) CreateRoute(ctx context.Context, actor string, r Route) (Route, error) {
-	r.ID, r.CreatedAt = newID(), s.now()
-	err := s.transact(ctx, func(w *writeTx) error {
-		n, err := w.execCount(ctx, `INSERT INTO routes (id, api, version, endpoint, created_at) VALUES (?, ?, ?, ?, ?)
-			ON CONFLICT (api, version, endpoint) DO NOTHING`, r.ID, r.API, r.Version, r.Endpoint, r.CreatedAt.UnixMicro())
-		if err != nil {
-			return err
-		}
-		if n == 0 {
-			return ErrExists
-		}
-		prices := r.Prices
-		r.Prices = nil
-		if err := s.addPrices(ctx, w, &r, prices); err != nil {
-			return err
-		}
-		return s.audit(ctx, w, Audit{Actor: actor, Action: "create", Noun: "route", Subject: r.ID, After: r})
-	})
+	err := s.transact(ctx, func(w *writeTx) error { return s.createRoute(ctx, w, actor, &r) })
 	if err != nil {
 		return Route{}, fmt.Errorf("create route: %w", err)
 	}
 	return r, nil
+}
+
+func (s *Store) createRoute(ctx context.Context, w *writeTx, actor string, r *Route) error {
+	r.ID, r.CreatedAt = newID(), s.now()
+	n, err := w.execCount(ctx, `INSERT INTO routes (id, api, version, endpoint, created_at) VALUES (?, ?, ?, ?, ?)
+		ON CONFLICT (api, version, endpoint) DO NOTHING`, r.ID, r.API, r.Version, r.Endpoint, r.CreatedAt.UnixMicro())
+	if err != nil {
+		return err
+	}
+	if n == 0 {
+		return ErrExists
+	}
+	prices := r.Prices
+	r.Prices = nil
+	if err := s.insertPrices(ctx, w, r, prices); err != nil {
+		return err
+	}
+	return s.audit(ctx, w, Audit{Actor: actor, Action: "create", Noun: "route", Subject: r.ID, After: *r})
 }
 
 // AddPrices adds prices to a route. One that replaces another takes effect now
@@ -78,11 +82,7 @@ func (s *Store) AddPrices(ctx context.Context, actor, id string, prices []Price)
 		if r, err = readRoute(ctx, w.conn, id); err != nil {
 			return err
 		}
-		before := r
-		if err := s.addPrices(ctx, w, &r, prices); err != nil {
-			return err
-		}
-		return s.audit(ctx, w, Audit{Actor: actor, Action: "change", Noun: "route", Subject: id, Before: before, After: r})
+		return s.addPrices(ctx, w, actor, &r, prices)
 	})
 	if err != nil {
 		return Route{}, fmt.Errorf("add prices to route %s: %w", id, err)
@@ -93,7 +93,15 @@ func (s *Store) AddPrices(ctx context.Context, actor, id string, prices []Price)
 // maxPrices bounds the prices of a route, so that a route can be shown whole.
 const maxPrices = 1000
 
-func (s *Store) addPrices(ctx context.Context, w *writeTx, r *Route, prices []Price) error {
+func (s *Store) addPrices(ctx context.Context, w *writeTx, actor string, r *Route, prices []Price) error {
+	before := *r
+	if err := s.insertPrices(ctx, w, r, prices); err != nil {
+		return err
+	}
+	return s.audit(ctx, w, Audit{Actor: actor, Action: "change", Noun: "route", Subject: r.ID, Before: before, After: *r})
+}
+
+func (s *Store) insertPrices(ctx context.Context, w *writeTx, r *Route, prices []Price) error {
 	if len(r.Prices)+len(prices) > maxPrices {
 		return fieldError("prices", "a route may have up to %d prices", maxPrices)
 	}
@@ -103,7 +111,10 @@ func (s *Store) addPrices(ctx context.Context, w *writeTx, r *Route, prices []Pr
 		had[r.Prices[i].PricingModel] = true
 	}
 	for i, p := range prices {
-		at := fmt.Sprintf("prices[%d].effectiveFrom", i)
+		at := p.at + "effectiveFrom"
+		if p.at == "" {
+			at = fmt.Sprintf("prices[%d].effectiveFrom", i)
+		}
 		if p.CreatedAt = now; p.EffectiveFrom.IsZero() {
 			p.EffectiveFrom = now
 		}

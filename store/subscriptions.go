@@ -72,7 +72,7 @@ func (s *Store) subscribe(ctx context.Context, w *writeTx, actor string, c *Cust
 	if err != nil {
 		return err
 	}
-	return s.audit(ctx, w, Audit{Actor: actor, Action: "create", Noun: "subscription", Subject: sub.ID, Account: c.Account, After: sub})
+	return s.audit(ctx, w, Audit{Actor: actor, Action: "create", Noun: "subscription", Subject: sub.ID, Account: c.Account, After: *sub})
 }
 
 // fitsCatalog: the API version has a route, and a price of the pricing model
@@ -178,31 +178,16 @@ type SubscriptionUpdate struct {
 // UpdateSubscription changes a subscription's quota or end; ErrNotFound. An end
 // in the past, or behind the one that it has, is a *FieldError.
 func (s *Store) UpdateSubscription(ctx context.Context, actor, customer, id string, u SubscriptionUpdate) (Subscription, error) {
-	return s.changeSubscription(ctx, actor, "change", customer, id, func(w *writeTx, sub *Subscription) error {
-		if u.SetQuota {
-			sub.Quota = u.Quota
-		}
-		switch {
-		case u.EndsAt.IsZero():
-		case u.EndsAt.Before(s.now()):
-			return fieldError("endsAt", "endsAt must not lie in the past")
-		case !sub.EndsAt.IsZero() && sub.EndsAt.Before(u.EndsAt):
-			return fieldError("endsAt", "endsAt must not be after %s, when it ends already; subscribe anew", sub.EndsAt.Format(time.RFC3339Nano))
-		default:
-			sub.end(u.EndsAt)
-		}
-		return fitsRoute(ctx, w, sub, "")
+	return s.changeSubscription(ctx, customer, id, func(w *writeTx, c *Customer, sub *Subscription) error {
+		return s.updateSubscription(ctx, w, actor, c, sub, &u, "")
 	})
 }
 
 // EndSubscription ends a subscription now; one that has ended stays as it is.
 // ErrNotFound.
 func (s *Store) EndSubscription(ctx context.Context, actor, customer, id string) (Subscription, error) {
-	return s.changeSubscription(ctx, actor, "end", customer, id, func(_ *writeTx, sub *Subscription) error {
-		if now := s.now(); sub.EndsAt.IsZero() || now.Before(sub.EndsAt) {
-			sub.end(now)
-		}
-		return nil
+	return s.changeSubscription(ctx, customer, id, func(w *writeTx, c *Customer, sub *Subscription) error {
+		return s.endSubscription(ctx, w, actor, c, sub)
 	})
 }
 
@@ -213,7 +198,7 @@ func (sub *Subscription) end(at time.Time) {
 	}
 }
 
-func (s *Store) changeSubscription(ctx context.Context, actor, action, customer, id string, change func(*writeTx, *Subscription) error) (Subscription, error) {
+func (s *Store) changeSubscription(ctx context.Context, customer, id string, change func(*writeTx, *Customer, *Subscription) error) (Subscription, error) {
 	var sub Subscription
 	err := s.transact(ctx, func(w *writeTx) error {
 		c, err := readCustomer(ctx, w.conn, customer)
@@ -223,22 +208,56 @@ func (s *Store) changeSubscription(ctx context.Context, actor, action, customer,
 		if sub, err = readSubscription(ctx, w.conn, customer, id); err != nil {
 			return err
 		}
-		before := sub
-		if err := change(w, &sub); err != nil || sub == before {
-			return err
-		}
-		quota, err := quotaText(sub.Quota)
-		if err != nil {
-			return err
-		}
-		ends := sql.NullInt64{Int64: sub.EndsAt.UnixMicro(), Valid: !sub.EndsAt.IsZero()}
-		if err := w.exec(ctx, `UPDATE subscriptions SET quota = ?, ends_at = ? WHERE id = ?`, quota, ends, id); err != nil {
-			return err
-		}
-		return s.audit(ctx, w, Audit{Actor: actor, Action: action, Noun: "subscription", Subject: id, Account: c.Account, Before: before, After: sub})
+		return change(w, &c, &sub)
 	})
 	if err != nil {
 		return Subscription{}, fmt.Errorf("subscription %s: %w", id, err)
 	}
 	return sub, nil
+}
+
+// updateSubscription: at is what stands before the fields' names.
+func (s *Store) updateSubscription(ctx context.Context, w *writeTx, actor string, c *Customer, sub *Subscription, u *SubscriptionUpdate, at string) error {
+	before := *sub
+	if u.SetQuota {
+		sub.Quota = u.Quota
+	}
+	switch {
+	case u.EndsAt.IsZero() || u.EndsAt.Equal(sub.EndsAt):
+	case u.EndsAt.Before(s.now()):
+		return fieldError(at+"endsAt", "%sendsAt must not lie in the past", at)
+	case !sub.EndsAt.IsZero() && sub.EndsAt.Before(u.EndsAt):
+		return fieldError(at+"endsAt", "%sendsAt must not be after %s, when it ends already; subscribe anew", at, sub.EndsAt.Format(time.RFC3339Nano))
+	default:
+		sub.end(u.EndsAt)
+	}
+	if err := fitsRoute(ctx, w, sub, at); err != nil {
+		return err
+	}
+	return s.writeSubscription(ctx, w, Audit{Actor: actor, Action: "change"}, c, before, sub)
+}
+
+func (s *Store) endSubscription(ctx context.Context, w *writeTx, actor string, c *Customer, sub *Subscription) error {
+	before := *sub
+	if now := s.now(); sub.EndsAt.IsZero() || now.Before(sub.EndsAt) {
+		sub.end(now)
+	}
+	return s.writeSubscription(ctx, w, Audit{Actor: actor, Action: "end"}, c, before, sub)
+}
+
+// writeSubscription writes what changed, if anything did.
+func (s *Store) writeSubscription(ctx context.Context, w *writeTx, a Audit, c *Customer, before Subscription, sub *Subscription) error {
+	quota, err := quotaText(sub.Quota)
+	if err != nil {
+		return err
+	}
+	if was, err := quotaText(before.Quota); err != nil || was == quota && before.EndsAt.Equal(sub.EndsAt) {
+		return err
+	}
+	ends := sql.NullInt64{Int64: sub.EndsAt.UnixMicro(), Valid: !sub.EndsAt.IsZero()}
+	if err := w.exec(ctx, `UPDATE subscriptions SET quota = ?, ends_at = ? WHERE id = ?`, quota, ends, sub.ID); err != nil {
+		return err
+	}
+	a.Noun, a.Subject, a.Account, a.Before, a.After = "subscription", sub.ID, c.Account, before, *sub
+	return s.audit(ctx, w, a)
 }

@@ -16,6 +16,8 @@ import (
 type writeTx struct {
 	conn *sql.Conn
 	bulk *bulkStatements
+
+	audited func(Audit) // hears of each change that is written; nil: nobody does
 }
 
 // begin waits for the connection and the database's write lock.
@@ -27,7 +29,7 @@ func (s *Store) begin(ctx context.Context) (*writeTx, error) {
 	if err != nil {
 		return nil, engineError(err)
 	}
-	w := &writeTx{conn, s.bulk}
+	w := &writeTx{conn: conn, bulk: s.bulk}
 	if err := w.exec(ctx, "BEGIN IMMEDIATE"); err != nil {
 		w.rollback()
 		return nil, err
