@@ -103,7 +103,7 @@ func TestConfigOrder(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if c.Data != "file" || c.HTTP != "127.0.0.1:2" || c.Partitions != 7 || c.Interval.Seconds() != 3 || c.Replication != 1 ||
+	if c.Data != "file" || c.HTTP != "127.0.0.1:2" || c.Partitions != 7 || c.Interval.Seconds() != 3 || c.Replication != 0 ||
 		strings.Join(c.Brokers, " ") != "a:1 b:2" {
 		t.Errorf("got %+v", c)
 	}

@@ -58,6 +58,16 @@ type config struct {
 
 	InvoiceGrace time.Duration `koanf:"invoice-grace"`
 
+	KafkaTLS          bool   `koanf:"kafka-tls"`
+	KafkaCA           string `koanf:"kafka-ca"`
+	KafkaCert         string `koanf:"kafka-cert"`
+	KafkaKey          string `koanf:"kafka-key"`
+	KafkaSASL         string `koanf:"kafka-sasl"`
+	KafkaUser         string `koanf:"kafka-user"`
+	KafkaPassword     string `koanf:"kafka-password"` // no flag: others see a process's arguments
+	KafkaPasswordFile string `koanf:"kafka-password-file"`
+	Compression       string `koanf:"compression"`
+
 	now func() time.Time // nil: time.Now; tests move it
 }
 
@@ -71,7 +81,15 @@ func addFlags(f *pflag.FlagSet) {
 	f.String("store", "", "store `URL` (default: SQLite in the data folder)")
 	f.String("archive", "", "archive `URL` (default: a folder in the data folder)")
 	f.Int("partitions", 4, "partitions of each topic, when topics are made")
-	f.Int("replication", 1, "replicas of each topic on an external Kafka, when topics are made")
+	f.Int("replication", 0, "replicas of each topic on an external Kafka, when topics are made (default: 3 where there are three brokers, else 1)")
+	f.Bool("kafka-tls", false, "speak TLS with the brokers of --brokers")
+	f.String("kafka-ca", "", "PEM `file` of the authorities that sign the brokers' certificates (default: the system's)")
+	f.String("kafka-cert", "", "PEM `file` of the client's certificate, read again for each connection")
+	f.String("kafka-key", "", "PEM `file` of its key")
+	f.String("kafka-sasl", "", "SASL `mechanism`: plain, scram-sha-256 or scram-sha-512")
+	f.String("kafka-user", "", "`name` for SASL; the password is TALLYBOOK_KAFKA_PASSWORD in the environment or a file")
+	f.String("kafka-password-file", "", "`file` whose first line is the password for SASL")
+	f.String("compression", "lz4", "`codec` of what is produced to Kafka: none, gzip, snappy, lz4 or zstd")
 	f.Bool("no-auth", false, "every caller is an administrator; on loopback addresses only")
 	f.Bool("insecure", false, "allow what is refused for safety, such as --no-auth on other addresses")
 	f.Int64("log-max-bytes", 1<<30, "size limit of the embedded broker's log; beyond it events are refused with 503")
@@ -94,6 +112,9 @@ func addFlags(f *pflag.FlagSet) {
 }
 
 const envPrefix = "TALLYBOOK_"
+
+// noFlag are keys of environment and file only: others see a process's arguments.
+var noFlag = []string{"kafka-password"}
 
 // loadConfig merges defaults, file, environment and flags; a name that nobody
 // knows is an error, wherever it stands.
@@ -143,7 +164,7 @@ func loadConfig(flags *pflag.FlagSet) (*config, error) {
 
 func knownKeys(keys []string, flags *pflag.FlagSet, where string) error {
 	for _, key := range keys {
-		if flags.Lookup(key) == nil || key == "config" {
+		if flags.Lookup(key) == nil && !slices.Contains(noFlag, key) || key == "config" {
 			var names []string
 			flags.VisitAll(func(f *pflag.Flag) { names = append(names, f.Name) })
 			return fmt.Errorf("%s: unknown key %q; known are %s", where, key, strings.Join(names, ", "))
@@ -156,6 +177,8 @@ func (c *config) check() error {
 	switch {
 	case c.Partitions < 1 || c.Partitions > 1000:
 		return fmt.Errorf("--partitions %d: allowed are 1 to 1000", c.Partitions)
+	case c.Replication < 0 || c.Replication > 9:
+		return fmt.Errorf("--replication %d: allowed are 0 (by the number of brokers) to 9", c.Replication)
 	case c.DedupeSpan < time.Minute || c.DedupeSpan > 35*24*time.Hour:
 		return fmt.Errorf("--dedupe-window %s: allowed are 1m to 840h (35 days)", c.DedupeSpan)
 	case c.DedupeIDs < 1000:
@@ -182,7 +205,8 @@ func (c *config) check() error {
 	if _, err := c.oldest(); err != nil {
 		return fmt.Errorf("--oldest-event %q: not an RFC 3339 time", c.OldestEvent)
 	}
-	return nil
+	_, err := c.kafka()
+	return err
 }
 
 func (c *config) oldest() (time.Time, error) { return time.Parse(time.RFC3339, c.OldestEvent) }
@@ -199,14 +223,6 @@ func (c *config) archiveURL() string {
 		return c.Archive
 	}
 	return filepath.Join(c.Data, "archive")
-}
-
-// brokers are where Kafka clients of this machine connect to.
-func (c *config) brokerAddrs() []string {
-	if len(c.Brokers) > 0 {
-		return c.Brokers
-	}
-	return []string{c.KafkaListen}
 }
 
 // loopbackOnly refuses addresses that others can reach, for the reason why.

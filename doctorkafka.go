@@ -27,11 +27,15 @@ func (d *doctor) kafka(ctx context.Context) {
 		d.bad("%v", err)
 		return
 	}
-	k := broker.NewKafka(d.brokerAddrs()...)
+	k, err := d.config.kafka()
+	if err != nil {
+		d.bad("%v", err)
+		return
+	}
 	defer k.Close()
 	meta, err := k.Client().Metadata(ctx, &kafka.MetadataRequest{})
 	if err != nil {
-		d.bad("Kafka at %v does not say what topics it has: %v", d.brokerAddrs(), err)
+		d.bad("Kafka at %v does not say what topics it has: %v", d.brokerAddrs(), broker.Explain(err))
 		return
 	}
 	d.good("Kafka answers at %v, %d broker(s)", d.brokerAddrs(), len(meta.Brokers))

@@ -13,7 +13,6 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"tallybook/pipeline/broker"
 	"tallybook/pipeline/collector"
 	"tallybook/query"
 	"tallybook/schemas"
@@ -198,7 +197,10 @@ func resolveErrors(ctx context.Context, c *config, a *errorsAsked) error {
 // retryErrors needs the Kafka of the running process.
 func retryErrors(ctx context.Context, c *config, a *errorsAsked) error {
 	return withStore(ctx, c, func(st *store.Store) error {
-		kafka := broker.NewKafka(c.brokerAddrs()...)
+		kafka, err := c.kafka()
+		if err != nil {
+			return usageError{err}
+		}
 		defer kafka.Close()
 		again := collector.Resender{Store: st, Kafka: kafka, DedupeWindow: c.DedupeSpan}
 		return settleErrors(ctx, st, a, "sent again", func(id string) error {

@@ -55,18 +55,18 @@ func logEnds(ctx context.Context, st *store.Store, kafka *broker.Kafka) (map[sch
 
 // runningKafka is the Kafka of this installation: the one that was named, or that
 // of the process which has the data folder; nil: there is none.
-func (c *config) runningKafka() *broker.Kafka {
+func (c *config) runningKafka() (*broker.Kafka, error) {
 	if len(c.Brokers) == 0 {
 		f, err := os.Open(filepath.Join(c.Data, "LOCK"))
 		if err != nil {
-			return nil
+			return nil, nil
 		}
 		defer f.Close()
 		if err := unix.Flock(int(f.Fd()), unix.LOCK_SH|unix.LOCK_NB); !errors.Is(err, unix.EWOULDBLOCK) {
-			return nil
+			return nil, nil
 		}
 	}
-	return broker.NewKafka(c.brokerAddrs()...)
+	return c.kafka()
 }
 
 func invoiceCommand() *cobra.Command {

@@ -119,7 +119,10 @@ func runJob(ctx context.Context, c *config, name string, o jobOptions) error {
 	if err != nil {
 		return err
 	}
-	kafka := c.runningKafka()
+	kafka, err := c.runningKafka()
+	if err != nil {
+		return usageError{err}
+	}
 	if kafka != nil {
 		defer kafka.Close()
 	}

@@ -129,7 +129,11 @@ func (p *parts) runMail(g *errgroup.Group, serving context.Context) {
 
 // mailJobs are the jobs that send mails, for 'tallybook job'.
 func mailJobs(c *config, st *store.Store, now func() time.Time) (outbox, alerts jobs.Job, err error) {
-	m, err := newMail(c, mail.Options{Store: st, Now: now}, broker.NewKafka(c.brokerAddrs()...))
+	k, err := c.kafka()
+	if err != nil {
+		return outbox, alerts, usageError{err}
+	}
+	m, err := newMail(c, mail.Options{Store: st, Now: now}, k)
 	if err != nil {
 		return outbox, alerts, err
 	}

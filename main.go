@@ -53,6 +53,7 @@ func rootCommand() *cobra.Command {
 		command("run", "everything in one process: broker, collector, workers, jobs, queries", runAll),
 		command("pipeline", "collector and workers only, on an external Kafka", runPipeline),
 		command("query", "HTTP answers only", runQuery),
+		command("jobs", "schedules only: days and months, invoices, alerts", runJobs),
 		command("verify", "compare the rollups with a fold of the archive; exit 1 where they differ", runVerify),
 		command("balance", "check that the ledger joins, and agrees with archive and errors; exit 1 if not", runBalance),
 		command("doctor", "say what is wrong with this set-up", runDoctor),

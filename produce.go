@@ -17,7 +17,6 @@ import (
 	"github.com/segmentio/kafka-go"
 	"github.com/spf13/cobra"
 
-	"tallybook/pipeline/broker"
 	"tallybook/pipeline/producer"
 	"tallybook/schemas"
 	"tallybook/store"
@@ -62,7 +61,10 @@ func importFile(ctx context.Context, c *config, cfg producer.ImportConfig) error
 		return usageError{err}
 	}
 	defer st.Close()
-	k := broker.NewKafka(c.brokerAddrs()...)
+	k, err := c.kafka()
+	if err != nil {
+		return usageError{err}
+	}
 	defer k.Close()
 	if _, err := k.EnsureTopics(ctx, c.Partitions, c.Replication); err != nil {
 		return usageError{err}
@@ -187,7 +189,10 @@ func generate(ctx context.Context, c *config, cfg producer.GenerateConfig, total
 	if err := reachable(ctx, c); err != nil {
 		return err
 	}
-	k := broker.NewKafka(c.brokerAddrs()...)
+	k, err := c.kafka()
+	if err != nil {
+		return usageError{err}
+	}
 	defer k.Close()
 	if _, err := k.EnsureTopics(ctx, c.Partitions, c.Replication); err != nil {
 		return usageError{err}

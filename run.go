@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"os"
 	"slices"
+	"sync/atomic"
 	"time"
 
 	"github.com/gorilla/mux"
@@ -41,6 +42,9 @@ type parts struct {
 	kafka    *broker.Kafka
 	mail     *mailParts
 	router   *mux.Router
+
+	mounted atomic.Bool            // the router answers; until then front does
+	waiting atomic.Pointer[string] // what for
 }
 
 // runAll is everything in one process, the default:
@@ -164,22 +168,28 @@ func (p *parts) serve(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	// The collector goes on until its last request is answered.
+	return p.serving(ctx, func(g *errgroup.Group, ctx, collecting context.Context) error {
+		g.Go(func() error { return s.collect.Run(collecting) })
+		p.runMail(g, collecting)
+		g.Go(func() error { return workers.Run(ctx) })
+		g.Go(func() error { return s.schedule.Run(ctx) })
+		g.Go(func() error { return s.answers.Warm(ctx) })
+		g.Go(func() error { return p.trim(ctx) })
+		return nil
+	})
+}
+
+// serving answers HTTP from now on, and starts the parts beside it. The context
+// collecting ends behind ctx: when the last request is answered.
+func (p *parts) serving(ctx context.Context, start func(g *errgroup.Group, ctx, collecting context.Context) error) error {
 	collecting, stopCollecting := context.WithCancel(context.WithoutCancel(ctx))
 	defer stopCollecting()
 	g, ctx := errgroup.WithContext(ctx)
-	g.Go(func() error { return s.collect.Run(collecting) })
-	p.runMail(g, collecting)
-	g.Go(func() error { return workers.Run(ctx) })
-	g.Go(func() error { return s.schedule.Run(ctx) })
-	g.Go(func() error { return s.answers.Warm(ctx) })
 	g.Go(func() error {
 		defer stopCollecting()
 		return p.serveHTTP(ctx)
 	})
-	if p.broker != nil {
-		g.Go(func() error { return p.trim(ctx) })
-	}
+	g.Go(func() error { return start(g, ctx, collecting) })
 	return g.Wait()
 }
 
@@ -198,9 +208,7 @@ func (p *parts) services(ctx context.Context, workers *worker.Workers) (s servic
 	if s.collect, err = p.collector(ctx); err != nil {
 		return s, err
 	}
-	s.answers, err = query.New(query.Config{Store: p.store, Archive: p.archive, Registry: p.registry, Log: p.log, Now: p.cfg.now, Mail: p.mail.Sender, Ready: func() error {
-		return errors.Join(workers.Ready(), p.storeAnswers())
-	}})
+	s.answers, err = p.answers(workers.Ready)
 	if err != nil {
 		return s, err
 	}
@@ -215,7 +223,7 @@ func (p *parts) services(ctx context.Context, workers *worker.Workers) (s servic
 func (p *parts) mount(fragments []fs.FS, endpoints ...[]api.Endpoint) error {
 	var document []byte
 	all := slices.Concat(append(endpoints, query.Docs(func() []byte { return document }))...)
-	doc, _, err := api.Document(all, fragments...)
+	doc, err := api.PartialDocument(all, fragments...)
 	if err != nil {
 		return fmt.Errorf("OpenAPI document: %w", err)
 	}
@@ -224,7 +232,11 @@ func (p *parts) mount(fragments []fs.FS, endpoints ...[]api.Endpoint) error {
 		return fmt.Errorf("OpenAPI document: %w", err)
 	}
 	guard := &api.Guard{Store: p.store, Now: p.cfg.now, NoAuth: p.cfg.NoAuth, Local: !p.cfg.Insecure, Rate: p.cfg.RateLimit}
-	return api.Mount(p.router, api.Options{Guard: guard, Registry: p.registry, Log: p.log}, all)
+	if err := api.Mount(p.router, api.Options{Guard: guard, Registry: p.registry, Log: p.log}, all); err != nil {
+		return err
+	}
+	p.mounted.Store(true)
+	return nil
 }
 
 // firstKey prints the administrator's key of a new installation, this once: not
@@ -256,7 +268,7 @@ func (p *parts) workerConfig() worker.Config {
 }
 
 func (p *parts) serveHTTP(ctx context.Context) error {
-	server := collector.Server(p.cfg.HTTP, p.router)
+	server := collector.Server(p.cfg.HTTP, p.front())
 	server.ErrorLog = slog.NewLogLogger(p.log.Handler(), slog.LevelDebug)
 	down := make(chan struct{})
 	go func() {
@@ -327,59 +339,4 @@ func (p *parts) trim(ctx context.Context) error {
 
 func (p *parts) jobs() (*jobs.Runner, error) {
 	return jobs.NewRunner(jobs.RunnerConfig{Jobs: append(jobs.Standard(p.store, p.archive), jobs.Outbox(p.mail.Sender), jobs.Alerts(alertConfig(p.cfg, p.store, p.mail.Sender)), p.cfg.invoiceJob(p.store, p.archive, p.kafka)), Registry: p.registry, Store: p.store, Now: p.cfg.now, Log: p.log})
-}
-
-// runPipeline is collector and workers on an external Kafka.
-func runPipeline(ctx context.Context, c *config) error {
-	if len(c.Brokers) == 0 {
-		return usageError{errors.New("pipeline needs an external Kafka: --brokers host:port,…; for everything in one process use 'tallybook run'")}
-	}
-	p := newParts(c)
-	defer p.close()
-	var err error
-	if p.release, err = lockData(c.Data); err != nil {
-		return usageError{err}
-	}
-	if err := p.listen(); err != nil {
-		return err
-	}
-	if err := p.openStores(ctx); err != nil {
-		return err
-	}
-	p.kafka = broker.NewKafka(c.Brokers...)
-	if _, err := p.kafka.EnsureTopics(ctx, c.Partitions, c.Replication); err != nil {
-		return usageError{err}
-	}
-	if err := p.firstKey(ctx); err != nil {
-		return err
-	}
-	p.announce()
-	return p.serve(ctx)
-}
-
-// runQuery is HTTP answers only.
-func runQuery(ctx context.Context, c *config) error {
-	p := newParts(c)
-	defer p.close()
-	if err := p.listen(); err != nil {
-		return err
-	}
-	if err := p.openStores(ctx); err != nil {
-		return err
-	}
-	answers, err := query.New(query.Config{Store: p.store, Archive: p.archive, Registry: p.registry, Log: p.log, Ready: p.storeAnswers})
-	if err != nil {
-		return err
-	}
-	if err := p.firstKey(ctx); err != nil {
-		return err
-	}
-	if err := p.mount([]fs.FS{query.OpenAPI}, answers.Endpoints()); err != nil {
-		return err
-	}
-	p.log.Info("tallybook answers", "http", "http://"+p.listener.Addr().String())
-	g, ctx := errgroup.WithContext(ctx)
-	g.Go(func() error { return answers.Warm(ctx) })
-	g.Go(func() error { return p.serveHTTP(ctx) })
-	return g.Wait()
 }

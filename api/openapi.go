@@ -24,6 +24,17 @@ var base embed.FS
 // endpoint may answer, in its form. Endpoints that no fragment describes are
 // listed; a description without endpoint is an error.
 func Document(endpoints []Endpoint, fragments ...fs.FS) (doc *openapi3.T, undescribed []string, err error) {
+	return document(endpoints, false, fragments)
+}
+
+// PartialDocument is that of a process which has some of the endpoints only:
+// descriptions of others are left out.
+func PartialDocument(endpoints []Endpoint, fragments ...fs.FS) (*openapi3.T, error) {
+	doc, _, err := document(endpoints, true, fragments)
+	return doc, err
+}
+
+func document(endpoints []Endpoint, partial bool, fragments []fs.FS) (doc *openapi3.T, undescribed []string, err error) {
 	merged := map[string]any{}
 	for _, fragment := range append([]fs.FS{base}, fragments...) {
 		files, err := fs.Glob(fragment, "openapi/*.yaml")
@@ -43,6 +54,9 @@ func Document(endpoints []Endpoint, fragments ...fs.FS) (doc *openapi3.T, undesc
 				return nil, nil, fmt.Errorf("%s: %w", name, err)
 			}
 		}
+	}
+	if partial {
+		prune(merged, endpoints)
 	}
 	if undescribed, err = complete(merged, endpoints); err != nil {
 		return nil, nil, err
@@ -127,6 +141,28 @@ func complete(doc map[string]any, endpoints []Endpoint) (undescribed []string, e
 		return nil, fmt.Errorf("a fragment describes %s, which is no endpoint", missing)
 	}
 	return undescribed, nil
+}
+
+// prune takes out what is described and is no endpoint.
+func prune(doc map[string]any, endpoints []Endpoint) {
+	have := map[string]bool{}
+	for i := range endpoints {
+		have[strings.ToLower(endpoints[i].Method)+" "+documented(endpoints[i].Path)] = true
+	}
+	paths, _ := doc["paths"].(map[string]any)
+	for path, item := range paths {
+		methods, _ := item.(map[string]any)
+		left := false
+		for method := range methods {
+			if method != "parameters" && !have[method+" "+path] {
+				delete(methods, method)
+			}
+			left = left || method != "parameters" && methods[method] != nil
+		}
+		if !left {
+			delete(paths, path)
+		}
+	}
 }
 
 func clone(op map[string]any) (map[string]any, error) {

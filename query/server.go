@@ -61,16 +61,22 @@ func New(cfg Config) (*Server, error) {
 
 // Endpoints are all answers of this package.
 func (q *Server) Endpoints() []api.Endpoint {
-	metrics := promhttp.HandlerFor(q.cfg.Registry, promhttp.HandlerOpts{})
 	return slices.Concat(q.keyEndpoints(), q.domainEndpoints(), q.totalsEndpoints(), q.dataframeEndpoints(), q.errorEndpoints(), q.usageEndpoints(), q.routeEndpoints(), q.customerEndpoints(), q.auditEndpoints(), q.emailEndpoints(), q.analyticsEndpoints(), q.appEndpoints(), q.meterEndpoints(), q.invoiceEndpoints(), []api.Endpoint{
 		{Method: "GET", Path: "/api/v1/meters/{slug}/query", Access: api.Account, Form: api.ProblemForm, Handle: q.queryMeter},
 		{Method: "GET", Path: "/v2/summary", Access: api.Account, Scope: api.Replace, Form: api.MessageForm, Handle: q.summary},
 		{Method: "GET", Path: "/schemas/{name:[a-z_]+}.json", Access: api.Public, Form: api.PlainForm, Handle: q.schema},
+	}, q.Health())
+}
+
+// Health are the probes and the metrics, which every process has.
+func (q *Server) Health() []api.Endpoint {
+	metrics := promhttp.HandlerFor(q.cfg.Registry, promhttp.HandlerOpts{})
+	return []api.Endpoint{
 		{Method: "GET", Path: "/healthz", Access: api.Public, Form: api.PlainForm, Handle: q.healthz},
 		{Method: "GET", Path: "/readyz", Access: api.Public, Form: api.PlainForm, Handle: q.readyz},
 		{Method: "GET", Path: "/metrics", Access: api.Public, Form: api.PlainForm, Handle: func(w http.ResponseWriter, r *http.Request) error {
 			metrics.ServeHTTP(w, r)
 			return nil
 		}},
-	})
+	}
 }

@@ -82,7 +82,7 @@ func tryProduce(ctx context.Context, k *Kafka, tp schemas.Partition, values ...s
 		records[i] = kafka.Record{Key: kafka.NewBytes([]byte("acme")), Value: kafka.NewBytes([]byte(v))}
 	}
 	answer, err := k.Client().Produce(ctx, &kafka.ProduceRequest{Topic: string(tp.Topic), Partition: int(tp.ID),
-		RequiredAcks: kafka.RequireAll, Compression: Compression, Records: kafka.NewRecordReader(records...)})
+		RequiredAcks: kafka.RequireAll, Compression: kafka.Lz4, Records: kafka.NewRecordReader(records...)})
 	if err != nil {
 		return err
 	}

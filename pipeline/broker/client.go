@@ -17,8 +17,6 @@ const (
 	// BatchBytes bounds a producer's batch before compression; a batch of one
 	// event of 1 MiB fits, and so does a batch into MaxMessageBytes.
 	BatchBytes = 1<<20 + 64<<10
-	// Compression of everything that is produced here.
-	Compression = kafka.Lz4
 
 	clientTimeout = 10 * time.Second
 	batchTimeout  = 5 * time.Millisecond
@@ -28,15 +26,18 @@ const (
 // Kafka is how to reach a cluster, the embedded one or another: one set of
 // connections, shared by all that is made from it.
 type Kafka struct {
-	Brokers   []string         // host:port of one broker or more
-	Transport *kafka.Transport // of clients and writers
-	Dialer    *kafka.Dialer    // of consumer groups and plain connections
+	Brokers     []string          // host:port of one broker or more
+	Transport   *kafka.Transport  // of clients and writers
+	Dialer      *kafka.Dialer     // of consumer groups and plain connections
+	Compression kafka.Compression // of what writers produce
 }
 
-// NewKafka connects to nothing yet. TLS and SASL belong here, in both.
+// NewKafka is a Kafka that asks nobody who he is, as the embedded one; Reach is
+// for others. It connects to nothing yet.
 func NewKafka(brokers ...string) *Kafka {
 	return &Kafka{
-		Brokers: brokers,
+		Brokers:     brokers,
+		Compression: kafka.Lz4,
 		Transport: &kafka.Transport{
 			ClientID:       "tallybook",
 			DialTimeout:    clientTimeout / 2,
@@ -71,7 +72,7 @@ func (k *Kafka) Writer(topic schemas.Topic) *kafka.Writer {
 		Topic:        string(topic),
 		Balancer:     Partitioner,
 		RequiredAcks: kafka.RequireAll,
-		Compression:  Compression,
+		Compression:  k.Compression,
 		BatchSize:    10_000,
 		BatchBytes:   BatchBytes,
 		BatchTimeout: batchTimeout,
@@ -110,11 +111,18 @@ func (k *Kafka) Offsets(ctx context.Context, tp schemas.Partition) (first, end i
 
 // EnsureTopics creates the topics that are missing and answers with the number
 // of partitions that each really has; it waits until every partition has a
-// leader, at most until ctx ends.
+// leader, at most until ctx ends. With replication 0 a topic gets three replicas
+// where there are three brokers, and one where there are fewer.
 func (k *Kafka) EnsureTopics(ctx context.Context, partitions, replication int) (map[schemas.Topic]int, error) {
-	have, ready, err := k.topics(ctx)
+	have, brokers, ready, err := k.topics(ctx)
 	if err != nil {
 		return nil, err
+	}
+	if replication == 0 {
+		replication = 1
+		if brokers >= 3 {
+			replication = 3
+		}
 	}
 	var missing []kafka.TopicConfig
 	for _, topic := range schemas.Topics {
@@ -141,7 +149,7 @@ func (k *Kafka) EnsureTopics(ctx context.Context, partitions, replication int) (
 			return nil, fmt.Errorf("wait for the topics' leaders: %w", ctx.Err())
 		case <-time.After(50 * time.Millisecond):
 		}
-		if have, ready, err = k.topics(ctx); err != nil {
+		if have, _, ready, err = k.topics(ctx); err != nil {
 			return nil, err
 		}
 	}
@@ -160,11 +168,11 @@ func topicSettings(replication int) []kafka.ConfigEntry {
 	return settings
 }
 
-// topics counts partitions of the topics that exist; ready: all have leaders.
-func (k *Kafka) topics(ctx context.Context) (have map[schemas.Topic]int, ready bool, err error) {
+// topics counts brokers, and the partitions of the topics that exist; ready: all have leaders.
+func (k *Kafka) topics(ctx context.Context) (have map[schemas.Topic]int, brokers int, ready bool, err error) {
 	answer, err := k.Client().Metadata(ctx, &kafka.MetadataRequest{Topics: topicNames()})
 	if err != nil {
-		return nil, false, fmt.Errorf("read the topics: %w", err)
+		return nil, 0, false, fmt.Errorf("read the topics: %w", err)
 	}
 	have, ready = map[schemas.Topic]int{}, true
 	for _, topic := range answer.Topics {
@@ -174,11 +182,11 @@ func (k *Kafka) topics(ctx context.Context) (have map[schemas.Topic]int, ready b
 		case errors.Is(topic.Error, kafka.LeaderNotAvailable):
 			ready = false
 		case topic.Error != nil:
-			return nil, false, fmt.Errorf("read topic %s: %w", topic.Name, topic.Error)
+			return nil, 0, false, fmt.Errorf("read topic %s: %w", topic.Name, topic.Error)
 		}
 		have[schemas.Topic(topic.Name)] = len(topic.Partitions)
 		leaderless := func(p kafka.Partition) bool { return p.Error != nil || p.Leader.Host == "" }
 		ready = ready && !slices.ContainsFunc(topic.Partitions, leaderless)
 	}
-	return have, ready, nil
+	return have, len(answer.Brokers), ready, nil
 }

@@ -125,7 +125,7 @@ func New(cfg Config) (*Collector, error) {
 // first: a request that is still waiting then is answered 503. It runs once.
 func (c *Collector) Run(ctx context.Context) error {
 	defer close(c.stopped)
-	p := producer{client: c.cfg.Kafka.Client(), log: c.cfg.Log, metrics: c.metrics}
+	p := producer{client: c.cfg.Kafka.Client(), codec: c.cfg.Kafka.Compression, log: c.cfg.Log, metrics: c.metrics}
 	var running sync.WaitGroup
 	for _, lanes := range c.lanes {
 		for _, l := range lanes {

@@ -99,6 +99,7 @@ func (l *lane) offer(g *group) bool {
 // producer drives the lanes; it is shared by them.
 type producer struct {
 	client  *kafka.Client
+	codec   kafka.Compression
 	log     *slog.Logger
 	metrics *metrics
 }
@@ -204,7 +205,7 @@ func (p *producer) attempt(ctx context.Context, tp schemas.Partition, batch []*g
 		Topic:        string(tp.Topic),
 		Partition:    int(tp.ID),
 		RequiredAcks: kafka.RequireAll,
-		Compression:  broker.Compression,
+		Compression:  p.codec,
 		Records:      &batchReader{groups: batch},
 	})
 	if err != nil {

@@ -118,7 +118,7 @@ func (s *Resender) produce(ctx context.Context, e *store.ErrorRow) error {
 	defer cancel()
 	answer, err := s.Kafka.Client().Produce(ctx, &kafka.ProduceRequest{
 		Topic: string(e.Origin.Topic), Partition: int(e.Origin.ID), RequiredAcks: kafka.RequireAll,
-		Compression: broker.Compression, Records: kafka.NewRecordReader(record),
+		Compression: s.Kafka.Compression, Records: kafka.NewRecordReader(record),
 	})
 	if err == nil {
 		err = answer.Error
