@@ -23,7 +23,8 @@ func firstMonth(b *store.Billing, zone *time.Location) (m schemas.Month, ok bool
 // customer's zone has changed in between.
 func nextPeriod(b *store.Billing, m schemas.Month, zone *time.Location) schemas.InvoicePeriod {
 	p := schemas.InvoicePeriod{Month: m.String(), Start: m.Start(zone).UTC(), End: m.Next().Start(zone).UTC(), Timezone: b.Customer.Timezone,
-		Account: b.Customer.Account, Customer: b.Customer.ID, Unnamed: b.First}
+		Account: b.Customer.Account, Customer: b.Customer.ID, Unnamed: b.First,
+		Minimum: b.Customer.Minimum, Taxes: b.Customer.Taxes}
 	if b.Last == nil {
 		return p
 	}

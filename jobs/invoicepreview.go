@@ -64,7 +64,7 @@ func changeOf(changes []PriceChange, p *schemas.InvoicePrice) *PriceChange {
 type Preview struct {
 	Invoice *store.Invoice
 	Lines   []PreviewLine // of prices that change
-	Was     string        // the usage lines' total
+	Was     string        // what usage and minimum come to, before taxes
 	Would   string
 }
 
@@ -101,7 +101,7 @@ func PreviewInvoice(ctx context.Context, ar *archive.Archive, st *store.Store, i
 		return nil, err
 	}
 	p := &Preview{Invoice: i}
-	was, would := []schemas.InvoiceLine{}, []schemas.InvoiceLine{}
+	var was, would []rated
 	for n := range period.Prices {
 		old := &period.Prices[n]
 		before, err := rateTotal(old, &s.totals[n], &period, i.Currency)
@@ -116,15 +116,18 @@ func PreviewInvoice(ctx context.Context, ar *archive.Archive, st *store.Store, i
 			}
 			p.Lines = append(p.Lines, PreviewLine{title(old), s.totals[n].quantity.String(), text(before.amount), text(after.amount)})
 		}
-		was = append(was, schemas.InvoiceLine{Amount: text(before.amount), InSum: before.line.InSum})
-		would = append(would, schemas.InvoiceLine{Amount: text(after.amount), InSum: after.line.InSum})
+		was, would = append(was, before), append(would, after)
 	}
-	for to, lines := range map[*string][]schemas.InvoiceLine{&p.Was: was, &p.Would: would} {
-		total, err := totalOf(lines, i.Currency)
+	for to, all := range map[*string][]rated{&p.Was: was, &p.Would: would} {
+		sum, err := summed(all, i.Currency)
 		if err != nil {
 			return nil, err
 		}
-		*to = text(total)
+		top, err := s.topUp(all, i.Currency)
+		if err != nil {
+			return nil, err
+		}
+		*to = text(sum.Plus(top.amount))
 	}
 	return p, nil
 }

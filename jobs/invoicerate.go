@@ -90,7 +90,7 @@ func text(n rating.Number) string { return n.String() }
 func totalOf(lines []schemas.InvoiceLine, currency string) (rating.Number, error) {
 	total, inSum := rating.NumberOf(0), rating.NumberOf(0)
 	for i := range lines {
-		amount, err := rating.ParseNumber(lines[i].Amount)
+		amount, err := rating.ParseAmount(lines[i].Amount)
 		if err != nil {
 			return total, fmt.Errorf("amount %q of line %d: %w", lines[i].Amount, i+1, err)
 		}
@@ -108,12 +108,51 @@ func totalOf(lines []schemas.InvoiceLine, currency string) (rating.Number, error
 	return total, nil // a price's currency_precision is finer than the currency
 }
 
+// summed is what all prices of a period come to together.
+func summed(all []rated, currency string) (rating.Number, error) {
+	lines := make([]schemas.InvoiceLine, len(all))
+	for i := range all {
+		lines[i] = schemas.InvoiceLine{Amount: text(all[i].amount), InSum: all[i].line.InSum}
+	}
+	return totalOf(lines, currency)
+}
+
+// topUp is what a period with prices lacks of its minimum, as a rated line.
+func (s *sheet) topUp(all []rated, currency string) (r rated, err error) {
+	r.amount = rating.NumberOf(0)
+	if s.period.Minimum == "" || len(all) == 0 {
+		return r, nil
+	}
+	minimum, err := rating.ParseNumber(string(s.period.Minimum))
+	if err != nil {
+		return r, fmt.Errorf("minimum %q: %w", s.period.Minimum, err)
+	}
+	sum, err := summed(all, currency)
+	if err != nil || sum.Cmp(minimum) >= 0 {
+		return r, err
+	}
+	r.amount = minimum.Minus(sum).Round(rating.MinorPlaces(currency))
+	r.parts = []schemas.InvoicePart{{Kind: "commitment", Quantity: text(sum), Price: text(minimum), Amount: text(r.amount)}}
+	return r, nil
+}
+
+// minimumLine is the line of what topUp found; amount is what is left of it
+// behind billed.
+func (s *sheet) minimumLine(kind schemas.LineKind, period int, r *rated, billed string, amount rating.Number) schemas.InvoiceLine {
+	zero := schemas.Decimal{}.String()
+	return schemas.InvoiceLine{Kind: kind, Period: period, Quantity: zero, Parts: r.parts, Rated: text(r.amount), Billed: billed, Amount: text(amount),
+		Price: schemas.InvoicePrice{Model: schemas.MinimumModel, Params: json.RawMessage(`{}`), Start: s.period.Start, End: s.period.End}}
+}
+
 // billedOf is what a sheet's prices come to, as the next run compares with.
-func (s *sheet) billedOf(all []rated) schemas.Billed {
+func (s *sheet) billedOf(all []rated, top *rated) schemas.Billed {
 	b := schemas.Billed{Cut: s.cut, Lines: make([]schemas.BilledLine, len(all))}
 	for i := range all {
 		t := &s.totals[i]
 		b.Lines[i] = schemas.BilledLine{Quantity: t.quantity.String(), Rows: t.rows, RowSum: t.sum, Amount: text(all[i].amount)}
+	}
+	if top.amount.Sign() != 0 {
+		b.Minimum = text(top.amount)
 	}
 	return b
 }
@@ -130,31 +169,43 @@ func (s *sheet) rateAll(currency string) ([]rated, error) {
 }
 
 // usageLines are those of the own period: of prices with usage, or with a fee
-// without any.
-func (s *sheet) usageLines(all []rated) []schemas.InvoiceLine {
+// without any; behind them what is missing to the minimum.
+func (s *sheet) usageLines(all []rated, top *rated) []schemas.InvoiceLine {
 	lines := []schemas.InvoiceLine{}
 	for i := range all {
 		if s.totals[i].rows > 0 || all[i].amount.Sign() != 0 {
 			lines = append(lines, s.lineOf(schemas.LineUsage, 0, i, &all[i], "0", all[i].amount))
 		}
 	}
+	if top.amount.Sign() != 0 {
+		lines = append(lines, s.minimumLine(schemas.LineMinimum, 0, top, "0", top.amount))
+	}
 	return lines
 }
 
 // adjustmentLines are what the period's prices come to now, less what was billed
 // for them, where that is not the same.
-func (s *sheet) adjustmentLines(period int, all []rated, was *schemas.Billed) (lines []schemas.InvoiceLine, err error) {
+func (s *sheet) adjustmentLines(period int, all []rated, top *rated, was *schemas.Billed) (lines []schemas.InvoiceLine, err error) {
 	if len(was.Lines) != len(all) {
 		return nil, fmt.Errorf("%d lines were billed for %d prices", len(was.Lines), len(all))
 	}
 	for i := range all {
-		billed, err := rating.ParseNumber(was.Lines[i].Amount)
+		billed, err := rating.ParseAmount(was.Lines[i].Amount)
 		if err != nil {
 			return nil, fmt.Errorf("billed amount %q: %w", was.Lines[i].Amount, err)
 		}
 		if all[i].amount.Cmp(billed) != 0 {
 			lines = append(lines, s.lineOf(schemas.LineAdjustment, period, i, &all[i], was.Lines[i].Amount, all[i].amount.Minus(billed)))
 		}
+	}
+	billed := rating.NumberOf(0)
+	if was.Minimum != "" {
+		if billed, err = rating.ParseAmount(was.Minimum); err != nil {
+			return nil, fmt.Errorf("billed minimum %q: %w", was.Minimum, err)
+		}
+	}
+	if top.amount.Cmp(billed) != 0 {
+		lines = append(lines, s.minimumLine(schemas.LineAdjustment, period, top, text(billed), top.amount.Minus(billed)))
 	}
 	return lines, nil
 }

@@ -27,6 +27,8 @@ type InvoicesConfig struct {
 	Now      time.Time
 	Grace    time.Duration
 	Progress func(string) // nil: none
+	Issuer   string       // stands on every document: name, address, tax number
+	Note     string       // such as how to pay
 	// LogEnds are the ends of the log's partitions, from which on it has no
 	// records. A partition that was read up to there has no log clock to wait
 	// for. nil: every partition's log clock is waited for.
@@ -42,6 +44,8 @@ type InvoicesConfig struct {
 // grace time is over and every partition's log clock is past that too. Late
 // events and corrections of months that were billed before come into the next
 // invoice, or, where that would fall below zero, into a credit note beside it.
+// Drafts are made anew while they are drafts, when requests came in for them or
+// what they are made from has changed.
 //
 // It may die at any step and run again, or beside itself: a month has one
 // invoice by its key, a draft becomes final once by its version, numbers are
@@ -121,11 +125,14 @@ type billPass struct {
 type bill struct {
 	*store.Billing
 	currency string
+	issuer   string
+	note     string
 	draft    *store.Invoice // nil: none yet
 	final    bool           // it is to become final now
 	own      *sheet
 	hours    schemas.Measures // what rollups have of the account's whole hours
 	adjusted []adjustedPeriod
+	since    []adjustedPeriod // of a draft that stays one: its periods, with the files behind its cut
 }
 
 // adjustedPeriod is one that was billed before; beyond are the files that came
@@ -182,14 +189,12 @@ func (p *billPass) plan(v *store.View, c *store.Billing) error {
 	if err != nil {
 		return err
 	}
-	b := &bill{Billing: c, currency: c.Customer.Currency}
+	b := &bill{Billing: c, currency: c.Customer.Currency, issuer: p.Issuer, note: p.Note}
 	var period schemas.InvoicePeriod
 	if c.Last != nil && c.Last.Status == "draft" {
+		// The period stays as it was drafted, its prices and terms are those of now.
 		b.draft, period = c.Last, c.Last.Periods[0]
-		if b.final = p.isPast(period.End); !b.final {
-			return nil
-		}
-		// The period stays as it was drafted, its prices are those of now.
+		period.Minimum, period.Taxes = c.Customer.Minimum, c.Customer.Taxes
 		if period.Prices, err = p.prices(v, &period, c); err != nil {
 			return err
 		}
@@ -198,8 +203,8 @@ func (p *billPass) plan(v *store.View, c *store.Billing) error {
 		if period, due, err = p.nextDue(v, c, zone); err != nil || !due {
 			return err
 		}
-		b.final = p.isPast(period.End)
 	}
+	b.final = p.isPast(period.End)
 	b.own = newSheet(&period, p.cut)
 	if err := p.adjust(v, b); err != nil {
 		return err
@@ -212,6 +217,11 @@ func (p *billPass) plan(v *store.View, c *store.Billing) error {
 	}
 	if err := p.hoursOf(v, b); err != nil {
 		return err
+	}
+	if b.draft != nil && !b.final {
+		if err := p.sinceDraft(v, b); err != nil {
+			return err
+		}
 	}
 	p.bills = append(p.bills, b)
 	return nil
@@ -297,6 +307,22 @@ func (p *billPass) adjust(v *store.View, b *bill) error {
 			return err
 		}
 		b.adjusted = append(b.adjusted, adjustedPeriod{e, files, s})
+	}
+	return nil
+}
+
+// sinceDraft notes the files that came in since the draft was made.
+func (p *billPass) sinceDraft(v *store.View, b *bill) error {
+	own := store.BilledPeriod{Period: *b.own.period}
+	for _, e := range append([]store.BilledPeriod{own}, b.Earlier...) {
+		e.Billed.Cut = b.draft.Cut
+		files, err := p.filesBeyond(v, &e)
+		if err != nil {
+			return err
+		}
+		if len(files) > 0 {
+			b.since = append(b.since, adjustedPeriod{&e, files, newSheet(&e.Period, p.cut)})
+		}
 	}
 	return nil
 }

@@ -16,6 +16,9 @@ import (
 // scan reads the archive for all bills of the pass.
 func (p *billPass) scan(ctx context.Context) error {
 	byMonth := map[string][]*sheet{}
+	if err := p.dropFresh(ctx); err != nil {
+		return err
+	}
 	for _, b := range p.bills {
 		kept := b.adjusted[:0]
 		for _, a := range b.adjusted {
@@ -42,6 +45,33 @@ func (p *billPass) scan(ctx context.Context) error {
 		}
 	}
 	return nil
+}
+
+// dropFresh leaves out the drafts that stay drafts and would say what they say.
+func (p *billPass) dropFresh(ctx context.Context) error {
+	kept := p.bills[:0]
+	for _, b := range p.bills {
+		stale := b.draft == nil || b.final || b.changed()
+		for i := 0; i < len(b.since) && !stale; i++ {
+			var err error
+			if stale, err = p.touched(ctx, &b.since[i]); err != nil {
+				return err
+			}
+		}
+		if stale {
+			kept = append(kept, b)
+		}
+	}
+	p.bills = kept
+	return nil
+}
+
+// changed reports whether a draft was made from another catalog.
+func (b *bill) changed() bool {
+	now := b.document(schemas.KindInvoice)
+	now.Periods[0].Invoice = b.draft.ID
+	return !sameValue(now.Periods[0], b.draft.Periods[0]) || !sameValue(now.Customer, b.draft.Customer) ||
+		now.Issuer != b.draft.Issuer || now.Note != b.draft.Note
 }
 
 // touched reports whether rows of the account came in behind the cut that the
@@ -115,6 +145,7 @@ func (p *billPass) writeBill(ctx context.Context, b *bill) error {
 	}
 	p.Progress(fmt.Sprintf("drafted %s for customer %s: %s %s", f.Invoice.Month, b.Customer.ID, f.Invoice.Total, f.Invoice.Currency))
 	if !b.final {
+		p.failed[b.Customer.ID] = p.failed[b.Customer.ID] || b.draft != nil // once in a run
 		return nil
 	}
 	f.Version = version + 1
@@ -151,14 +182,18 @@ func (b *bill) documents() (*store.Finalization, error) {
 	if err != nil {
 		return nil, err
 	}
+	top, err := b.own.topUp(all, b.currency)
+	if err != nil {
+		return nil, err
+	}
 	i := b.document(schemas.KindInvoice)
-	i.Lines = b.own.usageLines(all)
+	i.Lines = b.own.usageLines(all, &top)
 	i.Unrated = schemas.Unrated{Rows: b.own.unrated.rows, Quantity: b.own.unrated.quantity.String()}
 	if b.draft != nil {
 		i.ID = b.draft.ID
 	}
 	i.Periods[0].Invoice = i.ID
-	f.Invoice, f.Billed = i, b.own.billedOf(all)
+	f.Invoice, f.Billed = i, b.own.billedOf(all, &top)
 	var adjustments []schemas.InvoiceLine
 	periods := []schemas.InvoicePeriod{}
 	for _, a := range b.adjusted {
@@ -166,11 +201,15 @@ func (b *bill) documents() (*store.Finalization, error) {
 		if err != nil {
 			return nil, fmt.Errorf("adjust %s: %w", a.Period.Month, err)
 		}
-		lines, err := a.sheet.adjustmentLines(len(periods)+1, all, &a.Billed)
+		top, err := a.sheet.topUp(all, b.currency)
 		if err != nil {
 			return nil, fmt.Errorf("adjust %s: %w", a.Period.Month, err)
 		}
-		f.Adjusted = append(f.Adjusted, store.BilledPeriod{Period: a.Period, Billed: a.sheet.billedOf(all), Version: a.Version})
+		lines, err := a.sheet.adjustmentLines(len(periods)+1, all, &top, &a.Billed)
+		if err != nil {
+			return nil, fmt.Errorf("adjust %s: %w", a.Period.Month, err)
+		}
+		f.Adjusted = append(f.Adjusted, store.BilledPeriod{Period: a.Period, Billed: a.sheet.billedOf(all, &top), Version: a.Version})
 		if len(lines) > 0 {
 			periods, adjustments = append(periods, a.Period), append(adjustments, lines...)
 		}
@@ -181,37 +220,27 @@ func (b *bill) documents() (*store.Finalization, error) {
 // place puts adjustments into the invoice, or into a credit note.
 func (b *bill) place(f *store.Finalization, periods []schemas.InvoicePeriod, adjustments []schemas.InvoiceLine) error {
 	i := f.Invoice
-	own, err := totalOf(i.Lines, b.currency)
-	if err != nil {
-		return err
-	}
 	together, err := totalOf(slices.Concat(i.Lines, adjustments), b.currency)
 	if err != nil {
 		return err
 	}
 	if together.Sign() >= 0 {
 		i.Periods, i.Lines = append(i.Periods, periods...), append(i.Lines, adjustments...)
-		i.Total = text(together)
-		return nil
-	}
-	i.Total = text(own)
-	less, err := totalOf(adjustments, b.currency)
-	if err != nil {
-		return err
+		return sumUp(i)
 	}
 	note := b.document(schemas.KindCreditNote)
 	note.Periods[0].Invoice, note.Periods[0].Prices = note.ID, []schemas.InvoicePrice{}
-	note.Periods, note.Lines, note.Total = append(note.Periods, periods...), adjustments, text(less)
+	note.Periods, note.Lines = append(note.Periods, periods...), adjustments
 	note.Unrated.Quantity = text(rating.NumberOf(0))
 	note.Reason = "late events and corrections of months that were billed before"
 	f.Credit = note
-	return nil
+	return errors.Join(sumUp(i), sumUp(note))
 }
 
 func (b *bill) document(kind schemas.InvoiceKind) *schemas.Invoice {
 	c := &b.Customer
 	period := *b.own.period
-	return &schemas.Invoice{ID: store.NewInvoiceID(), Kind: kind, Month: period.Month, Currency: b.currency, Cut: b.own.cut,
+	return &schemas.Invoice{ID: store.NewInvoiceID(), Kind: kind, Month: period.Month, Currency: b.currency, Cut: b.own.cut, Issuer: b.issuer, Note: b.note,
 		Periods: []schemas.InvoicePeriod{period}, Lines: []schemas.InvoiceLine{},
 		Customer: schemas.InvoiceCustomer{ID: c.ID, Account: c.Account, Name: c.Name, Address: c.Address, Email: c.Email, Timezone: c.Timezone}}
 }

@@ -101,7 +101,7 @@ type prover struct {
 	ProveConfig
 	doc    schemas.Invoice
 	sheets []*sheet
-	proven [][]bool // by period and price: a line has it
+	proven [][]bool // by period and price, and last its minimum: a line has it
 }
 
 func (p *prover) document(context.Context) error {
@@ -242,7 +242,7 @@ func sameJSON(a, b json.RawMessage) bool {
 func (p *prover) read(ctx context.Context) error {
 	for i := range p.doc.Periods {
 		p.sheets = append(p.sheets, newSheet(&p.doc.Periods[i], p.doc.Cut))
-		p.proven = append(p.proven, make([]bool, len(p.doc.Periods[i].Prices)))
+		p.proven = append(p.proven, make([]bool, len(p.doc.Periods[i].Prices)+1))
 	}
 	return scanSheets(ctx, p.Archive, p.sheets, len(p.Bundle.Files), func(i int, use func(string) error) error {
 		return p.withFile(&p.Bundle.Files[i], use)
@@ -262,6 +262,9 @@ func (p *prover) lines(context.Context) error {
 }
 
 func title(p *schemas.InvoicePrice) string {
+	if p.Model == schemas.MinimumModel {
+		return "minimum commitment"
+	}
 	endpoint := p.Endpoint
 	if endpoint == "" {
 		endpoint = "(every endpoint)"
@@ -272,6 +275,9 @@ func title(p *schemas.InvoicePrice) string {
 func (p *prover) line(l *schemas.InvoiceLine) error {
 	if l.Period < 0 || l.Period >= len(p.sheets) {
 		return differs("it is of no period")
+	}
+	if l.IsMinimum() {
+		return p.minimum(l)
 	}
 	s, at := p.sheets[l.Period], -1
 	for i := range s.period.Prices {
@@ -304,6 +310,35 @@ func (p *prover) line(l *schemas.InvoiceLine) error {
 	return sameAmount(l, &r)
 }
 
+// minimum: what the period's prices lack of its minimum.
+func (p *prover) minimum(l *schemas.InvoiceLine) error {
+	s, last := p.sheets[l.Period], len(p.proven[l.Period])-1
+	if p.proven[l.Period][last] {
+		return differs("another line is of the same minimum")
+	}
+	p.proven[l.Period][last] = true
+	top, err := p.topUp(s)
+	if err != nil {
+		return err
+	}
+	want := s.minimumLine(l.Kind, l.Period, &top, l.Billed, rating.NumberOf(0))
+	if want.Rated != l.Rated {
+		return differs("the minimum lacks %s, the line says %s", want.Rated, l.Rated)
+	}
+	if want.Amount = l.Amount; !sameValue(want, l) {
+		return differs("it says other things than what a minimum comes to")
+	}
+	return sameAmount(l, &top)
+}
+
+func (p *prover) topUp(s *sheet) (rated, error) {
+	all, err := s.rateAll(p.doc.Currency)
+	if err != nil {
+		return rated{}, err
+	}
+	return s.topUp(all, p.doc.Currency)
+}
+
 func sameValue(a, b any) bool {
 	x, errA := json.Marshal(a)
 	y, errB := json.Marshal(b)
@@ -324,32 +359,59 @@ func sameTotal(t *total, l *schemas.InvoiceLine) error {
 
 // sameAmount: what is billed is rated less billed before.
 func sameAmount(l *schemas.InvoiceLine, r *rated) error {
-	billed, err := rating.ParseNumber(l.Billed)
+	billed, err := rating.ParseAmount(l.Billed)
 	if err != nil {
 		return differs("billed before is %q, no decimal", l.Billed)
 	}
-	if l.Kind == schemas.LineUsage && billed.Sign() != 0 {
+	if (l.Kind == schemas.LineUsage || l.Kind == schemas.LineMinimum) && billed.Sign() != 0 {
 		return differs("something was billed before, %s, of the document's own period", l.Billed)
 	}
 	want := r.amount.Minus(billed)
 	if l.Kind == schemas.LineCredit {
 		want = billed.Minus(r.amount)
 	}
-	amount, err := rating.ParseNumber(l.Amount)
+	amount, err := rating.ParseAmount(l.Amount)
 	if err != nil || amount.Cmp(want) != 0 {
 		return differs("its amount is %s, the line says %s", want, l.Amount)
 	}
 	return nil
 }
 
-// rest is what has no line, and the total.
+// rest is what has no line, and the totals.
 func (p *prover) rest(context.Context) error {
 	if len(p.sheets) == 0 {
 		return differs("it has no period")
 	}
-	s := p.sheets[0]
-	for i, has := range p.proven[0] {
-		if has {
+	if err := p.withoutLine(p.sheets[0]); err != nil {
+		return err
+	}
+	// A credit note of adjustments says nothing of the month that it came in.
+	if n := &p.sheets[0].unrated; len(p.sheets[0].period.Prices) > 0 && (n.rows != p.doc.Unrated.Rows || n.quantity.String() != p.doc.Unrated.Quantity) {
+		return differs("the archive has %d requests of quantity %s without a price, the document says %d of %s",
+			n.rows, n.quantity, p.doc.Unrated.Rows, p.doc.Unrated.Quantity)
+	}
+	want := schemas.Invoice{Currency: p.doc.Currency, Periods: p.doc.Periods, Lines: p.doc.Lines}
+	if err := sumUp(&want); err != nil {
+		return differs("%v", err)
+	}
+	if !sameValue(want.Taxes, p.doc.Taxes) || want.Net != p.doc.Net {
+		return differs("the lines and their taxes come to %s net and %v, the document says %s and %v", want.Net, want.Taxes, p.doc.Net, p.doc.Taxes)
+	}
+	for _, t := range want.Taxes {
+		p.Say(fmt.Sprintf("%s, %s %% of %s: %s %s", t.Name, t.Percent, t.Base, t.Amount, p.doc.Currency))
+	}
+	if want.Total != p.doc.Total {
+		return differs("the lines come to %s, the document says %s", want.Total, p.doc.Total)
+	}
+	p.Say(fmt.Sprintf("total %s %s: proven", p.doc.Total, p.doc.Currency))
+	return nil
+}
+
+// withoutLine: the own period's prices without a line have no rows, and come to
+// nothing.
+func (p *prover) withoutLine(s *sheet) error {
+	for i := range s.period.Prices {
+		if p.proven[0][i] {
 			continue
 		}
 		r, err := s.rate(i, p.doc.Currency)
@@ -360,18 +422,9 @@ func (p *prover) rest(context.Context) error {
 			return differs("%s has %d rows and comes to %s, and has no line", title(&s.period.Prices[i]), t.rows, r.amount)
 		}
 	}
-	// A credit note of adjustments says nothing of the month that it came in.
-	if n := &s.unrated; len(s.period.Prices) > 0 && (n.rows != p.doc.Unrated.Rows || n.quantity.String() != p.doc.Unrated.Quantity) {
-		return differs("the archive has %d requests of quantity %s without a price, the document says %d of %s",
-			n.rows, n.quantity, p.doc.Unrated.Rows, p.doc.Unrated.Quantity)
+	top, err := p.topUp(s)
+	if err == nil && top.amount.Sign() != 0 && !p.proven[0][len(s.period.Prices)] {
+		err = differs("the minimum lacks %s, and has no line", top.amount)
 	}
-	total, err := totalOf(p.doc.Lines, p.doc.Currency)
-	if err != nil {
-		return differs("%v", err)
-	}
-	if text(total) != p.doc.Total {
-		return differs("the lines come to %s, the document says %s", total, p.doc.Total)
-	}
-	p.Say(fmt.Sprintf("total %s %s: proven", p.doc.Total, p.doc.Currency))
-	return nil
+	return err
 }

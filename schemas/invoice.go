@@ -21,10 +21,14 @@ type Invoice struct {
 	Cut       []CutPosition   `json:"cut"`     // rows of lower offsets are in the numbers, others are not
 	Lines     []InvoiceLine   `json:"lines"`
 	Unrated   Unrated         `json:"unrated"`
-	Total     string          `json:"total"`               // the sum of the lines' amounts
+	Net       string          `json:"net,omitempty"`       // the sum of the lines' amounts, where taxes are added
+	Taxes     []InvoiceTax    `json:"taxes,omitempty"`     // by rate
+	Total     string          `json:"total"`               // the lines and the taxes
 	CreditOf  string          `json:"creditOf,omitempty"`  // the invoice that a credit note takes back
 	CreditFor string          `json:"creditFor,omitempty"` // its number
 	Reason    string          `json:"reason,omitempty"`
+	Issuer    string          `json:"issuer,omitempty"` // whose document it is: name, address, tax number
+	Note      string          `json:"note,omitempty"`   // such as how to pay
 }
 
 // InvoiceKind is what a document is.
@@ -59,6 +63,8 @@ type InvoicePeriod struct {
 	Customer string         `json:"customer"`
 	Unnamed  bool           `json:"unnamed"`
 	Prices   []InvoicePrice `json:"prices"`
+	Minimum  DecimalText    `json:"minimum,omitempty"` // what the period comes to at least, before taxes
+	Taxes    []Tax          `json:"taxes,omitempty"`   // on what it comes to
 }
 
 // InvoicePrice is a price of a route within a subscription, for the part of a
@@ -77,7 +83,15 @@ type InvoicePrice struct {
 	End          time.Time       `json:"end"`
 }
 
-// InvoiceLine is what one price comes to. Amount = Rated - Billed, of a credit
+// InvoiceTax is a rate, on the lines of all periods that have it, rounded once.
+type InvoiceTax struct {
+	Tax
+	Base   string `json:"base"`
+	Amount string `json:"amount"`
+}
+
+// InvoiceLine is what one price comes to, or what is owed beside the prices of a
+// period up to its minimum (IsMinimum). Amount = Rated - Billed, of a credit
 // Billed - Rated; of the own period nothing was billed before.
 type InvoiceLine struct {
 	Kind     LineKind      `json:"kind"`
@@ -94,11 +108,19 @@ type InvoiceLine struct {
 	InSum    bool          `json:"inSum,omitempty"` // rounded with others of its kind in Total, not by itself
 }
 
+// MinimumModel stands for a price's model in the line that tops a period up to
+// its minimum.
+const MinimumModel = "minimum"
+
+// IsMinimum reports that the line is of its period's minimum, and of no price.
+func (l *InvoiceLine) IsMinimum() bool { return l.Price.Model == MinimumModel }
+
 // LineKind is why a line is there.
 type LineKind string
 
 const (
 	LineUsage      LineKind = "usage"
+	LineMinimum    LineKind = "minimum"    // what the own period's prices lack of its minimum
 	LineAdjustment LineKind = "adjustment" // of a period that was billed before
 	LineCredit     LineKind = "credit"     // takes back a line of CreditOf
 )
@@ -135,8 +157,9 @@ type Unrated struct {
 // Billed is what was billed for a period in all, adjustments in later documents
 // included: a line for each of the period's prices.
 type Billed struct {
-	Cut   []CutPosition `json:"cut"`
-	Lines []BilledLine  `json:"lines"`
+	Cut     []CutPosition `json:"cut"`
+	Lines   []BilledLine  `json:"lines"`
+	Minimum string        `json:"minimum,omitempty"` // what was billed to come to the period's minimum; "": nothing
 }
 
 // BilledLine is what a price came to at the cut.

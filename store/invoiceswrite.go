@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -238,7 +239,11 @@ func (s *Store) CreditInvoice(ctx context.Context, actor, id, reason string) (In
 		note = i.Invoice
 		note.ID, note.Kind, note.Number, note.IssuedAt = newID(), schemas.KindCreditNote, "", time.Time{}
 		note.CreditOf, note.CreditFor, note.Reason = i.ID, i.Number, reason
-		note.Total = negated(i.Total)
+		note.Total, note.Net = negated(i.Total), negated(i.Net)
+		note.Taxes = slices.Clone(i.Taxes)
+		for n := range note.Taxes {
+			note.Taxes[n].Base, note.Taxes[n].Amount = negated(i.Taxes[n].Base), negated(i.Taxes[n].Amount)
+		}
 		note.Lines = make([]schemas.InvoiceLine, len(i.Lines))
 		for n, line := range i.Lines {
 			line.Kind, line.Amount = schemas.LineCredit, negated(line.Amount)

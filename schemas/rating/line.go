@@ -128,7 +128,7 @@ func (l *Line) free(units, quantity Number) Number {
 func (l *Line) percentage(t *Tally) error {
 	p := t.price
 	q := l.free(p.freeAmount, t.quantity)
-	l.add(Part{Kind: Usage, Quantity: q, Percent: p.percent, Amount: q.percent(p.percent)})
+	l.add(Part{Kind: Usage, Quantity: q, Percent: p.percent, Amount: q.Percent(p.percent)})
 	if p.eventFee.Sign() == 0 || t.quantity.Sign() == 0 {
 		return nil
 	}
@@ -149,7 +149,7 @@ func (l *Line) perEvent(t *Tally) {
 	if t.free.Sign() > 0 {
 		l.add(Part{Kind: Free, Quantity: t.free, Amount: NumberOf(0)})
 	}
-	l.add(Part{Kind: Usage, Quantity: t.paid.orZero(), Percent: p.percent, Amount: t.paid.percent(p.percent)})
+	l.add(Part{Kind: Usage, Quantity: t.paid.orZero(), Percent: p.percent, Amount: t.paid.Percent(p.percent)})
 	if p.eventFee.Sign() > 0 && t.paidEvents > 0 {
 		events := NumberOf(t.paidEvents)
 		l.add(Part{Kind: EventFee, Quantity: events, Price: p.eventFee, Amount: events.Times(p.eventFee)})
@@ -165,7 +165,7 @@ func (l *Line) perEvent(t *Tally) {
 func (l *Line) discount(percent Number) {
 	if percent.Sign() > 0 && l.Amount.Sign() > 0 {
 		less := NumberOf(0).Minus(percent)
-		l.add(Part{Kind: Discount, Quantity: l.Amount.trim(), Percent: less, Amount: l.Amount.percent(less)})
+		l.add(Part{Kind: Discount, Quantity: l.Amount.trim(), Percent: less, Amount: l.Amount.Percent(less)})
 	}
 }
 

@@ -153,8 +153,8 @@ func (n Number) Minus(m Number) Number { return compute(exact.Sub, n, m) }
 // Times returns n × m.
 func (n Number) Times(m Number) Number { return compute(exact.Mul, n, m) }
 
-// percent returns n × p / 100.
-func (n Number) percent(p Number) Number { return n.Times(p).Times(hundredth) }
+// Percent returns n × p / 100.
+func (n Number) Percent(p Number) Number { return n.Times(p).Times(hundredth) }
 
 var hundredth = Number{apd.New(1, -2)}
 

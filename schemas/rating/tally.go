@@ -76,7 +76,7 @@ func (t *Tally) transaction(value Number) {
 	paid := value.Minus(free)
 	t.paid = t.paid.Plus(paid)
 	t.paidEvents++
-	amount := paid.percent(p.percent).Plus(p.eventFee)
+	amount := paid.Percent(p.percent).Plus(p.eventFee)
 	if !p.eventMin.IsZero() && amount.Cmp(p.eventMin) < 0 {
 		t.raised = t.raised.Plus(p.eventMin.Minus(amount))
 		t.raisedEvents++

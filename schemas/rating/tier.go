@@ -103,7 +103,7 @@ func (l *Line) tier(p *Price, i int, above, units Number, used bool) {
 	if units.Sign() > 0 && (!t.rate.IsZero() || t.flatFee.IsZero()) {
 		part.Kind, part.Quantity = Usage, units
 		if p.model == "graduated_percentage" {
-			part.Percent, part.Amount = t.rate.orZero(), units.percent(t.rate)
+			part.Percent, part.Amount = t.rate.orZero(), units.Percent(t.rate)
 		} else {
 			part.Price, part.Amount = t.rate.orZero(), units.Times(t.rate)
 		}
