@@ -23,7 +23,10 @@ type page struct {
 	Title, Number, Stamp, Period, Issued, CreditFor, Reason string
 	Customer, Address, Email, Currency                      string
 	Lines                                                   []pageLine
+	Net                                                     string // "" without taxes
+	Taxes                                                   []pagePart
 	Total, ID, Digest, Cut                                  string
+	Issuer, Note                                            string
 }
 
 type pageLine struct {
@@ -40,7 +43,11 @@ func InvoiceHTML(out io.Writer, i *store.Invoice) error {
 
 func pageOf(i *store.Invoice) *page {
 	p := &page{Title: "Invoice", Number: i.Number, CreditFor: i.CreditFor, Reason: i.Reason, Customer: i.Customer.Name, Address: i.Customer.Address,
-		Email: i.Customer.Email, Currency: i.Currency, Total: i.Total, ID: i.ID, Digest: hex.EncodeToString(i.Digest[:]), Cut: cutText(i.Cut)}
+		Email: i.Customer.Email, Currency: i.Currency, Total: i.Total, ID: i.ID, Digest: hex.EncodeToString(i.Digest[:]), Cut: cutText(i.Cut), Net: i.Net,
+		Issuer: i.Issuer, Note: i.Note}
+	for _, t := range i.Taxes {
+		p.Taxes = append(p.Taxes, pagePart{fmt.Sprintf("%s %s %% of %s", t.Name, t.Percent, t.Base), t.Amount})
+	}
 	if i.Kind == schemas.KindCreditNote {
 		p.Title = "Credit note"
 	}
@@ -112,6 +119,9 @@ func pageLineOf(i *store.Invoice, l *schemas.InvoiceLine) pageLine {
 			p.Note = "Taken back"
 		}
 	}
+	if l.IsMinimum() {
+		p.Item, p.Quantity = "Minimum commitment", ""
+	}
 	p.Span = spanText(l.Price.Start, l.Price.End, zone)
 	for n := range l.Parts {
 		p.Parts = append(p.Parts, pagePart{partText(&l.Parts[n]), l.Parts[n].Amount})
@@ -150,6 +160,8 @@ func partText(p *schemas.InvoicePart) string {
 		b.WriteString("Maximum " + p.Price)
 	case "minimum":
 		b.WriteString("Minimum " + p.Price)
+	case "commitment":
+		fmt.Fprintf(&b, "Minimum %s, less %s of usage", p.Price, p.Quantity)
 	case "rounding":
 		b.WriteString("Rounding")
 	case "usage":

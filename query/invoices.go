@@ -43,12 +43,16 @@ type InvoiceView struct {
 	PeriodEnd   time.Time               `json:"periodEnd"`
 	Customer    schemas.InvoiceCustomer `json:"customer"`
 	Currency    string                  `json:"currency"`
-	Total       string                  `json:"total"`
+	Net         string                  `json:"net"` // the lines
+	Taxes       []schemas.InvoiceTax    `json:"taxes"`
+	Total       string                  `json:"total"` // lines and taxes
 	CreatedAt   time.Time               `json:"createdAt"`
 	IssuedAt    *time.Time              `json:"issuedAt"`
 	CreditOf    string                  `json:"creditOf,omitempty"`
 	CreditFor   string                  `json:"creditFor,omitempty"`
 	Reason      string                  `json:"reason,omitempty"`
+	Issuer      string                  `json:"issuer,omitempty"`
+	Note        string                  `json:"note,omitempty"`
 	Digest      string                  `json:"digest"` // SHA-256 of the stored document
 
 	// Not in lists.
@@ -67,7 +71,7 @@ type invoiceLineView struct {
 func invoiceHead(i *store.Invoice) InvoiceView {
 	v := InvoiceView{ID: i.ID, Kind: i.Kind, Number: orNull(i.Number), Status: i.Status, Payment: orNull(i.Payment), Month: i.Month, Customer: i.Customer,
 		Currency: i.Currency, Total: i.Total, CreatedAt: i.CreatedAt, CreditOf: i.CreditOf, CreditFor: i.CreditFor, Reason: i.Reason,
-		Digest: fmt.Sprintf("%x", i.Digest)}
+		Net: netOf(i), Taxes: append([]schemas.InvoiceTax{}, i.Taxes...), Issuer: i.Issuer, Note: i.Note, Digest: fmt.Sprintf("%x", i.Digest)}
 	if len(i.Periods) > 0 {
 		v.PeriodStart, v.PeriodEnd = i.Periods[0].Start, i.Periods[0].End
 	}
@@ -89,6 +93,14 @@ func InvoiceViewOf(i *store.Invoice) InvoiceView {
 		v.Lines = append(v.Lines, line)
 	}
 	return v
+}
+
+// netOf is what the lines come to; without taxes that is the total.
+func netOf(i *store.Invoice) string {
+	if len(i.Taxes) == 0 {
+		return i.Total
+	}
+	return i.Net
 }
 
 func orNull(text string) *string {
@@ -265,7 +277,8 @@ func (q *Server) downloadInvoice(w http.ResponseWriter, r *http.Request) error {
 	return err
 }
 
-// invoiceCSV has a row for each line.
+// invoiceCSV has a row for each line, and one for each tax: its amount, and in
+// quantity what it is on.
 func invoiceCSV(b *bytes.Buffer, i *store.Invoice) error {
 	out := csv.NewWriter(b)
 	out.Write([]string{"number", "month", "customer", "line", "kind", "api", "version", "endpoint", "model", "price_version",
@@ -274,6 +287,12 @@ func invoiceCSV(b *bytes.Buffer, i *store.Invoice) error {
 		out.Write([]string{i.Number, l.Month, i.Customer.Name, strconv.Itoa(n + 1), string(l.Kind), l.Price.API, l.Price.Version, l.Price.Endpoint,
 			l.Price.Model, strconv.FormatInt(l.Price.PriceVersion, 10), l.Price.Start.Format(time.RFC3339Nano), l.Price.End.Format(time.RFC3339Nano),
 			l.Quantity, strconv.FormatInt(l.Events, 10), strconv.FormatInt(l.Rows, 10), l.RowSum.String(), l.Rated, l.Billed, l.Amount, i.Currency})
+	}
+	for _, t := range i.Taxes {
+		row := make([]string, 20)
+		row[0], row[1], row[2], row[4], row[5], row[12], row[18], row[19] = i.Number, i.Month, i.Customer.Name, "tax",
+			t.Name+" "+string(t.Percent)+" %", t.Base, t.Amount, i.Currency
+		out.Write(row)
 	}
 	out.Flush()
 	return out.Error()
