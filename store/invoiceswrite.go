@@ -229,7 +229,8 @@ func (s *Store) VoidInvoice(ctx context.Context, actor, id string) (Invoice, err
 }
 
 // CreditInvoice takes a final invoice back by a credit note of its own, which is
-// returned. Its period is not billed or adjusted again.
+// returned. Its period is not billed or adjusted again; earlier periods that it
+// adjusted are owed as before it, so that the next invoice adjusts them.
 func (s *Store) CreditInvoice(ctx context.Context, actor, id, reason string) (Invoice, error) {
 	var note schemas.Invoice
 	_, err := s.changeInvoice(ctx, actor, "credit", id, func(w *writeTx, i *Invoice) error {
@@ -250,6 +251,11 @@ func (s *Store) CreditInvoice(ctx context.Context, actor, id, reason string) (In
 			note.Lines[n] = line
 		}
 		i.Status = "credited"
+		for p := range i.Periods[1:] {
+			if err := takeBackAdjustments(ctx, w, i, p+1); err != nil {
+				return err
+			}
+		}
 		if err := s.insertInvoice(ctx, w, &note, "credit/"+i.ID); err != nil {
 			return err
 		}
