@@ -29,16 +29,25 @@ func New(b Bucket) *Archive {
 		readers: sync.Pool{New: func() any { return newReader() }}}
 }
 
-// Open is the archive at a folder path, which is created where it is missing.
+// Open is the archive at a folder's path, which is created where it is missing,
+// or in an object store: s3://BUCKET/PREFIX?… (s3Location).
 func Open(url string) (*Archive, error) {
-	if scheme, _, ok := strings.Cut(url, "://"); ok {
-		return nil, fmt.Errorf("archive %s: %s:// is not supported in this version; give the path of a folder", url, scheme)
-	}
-	dir, err := OpenDir(url)
+	b, err := openBucket(url)
 	if err != nil {
 		return nil, err
 	}
-	return New(dir), nil
+	return New(b), nil
+}
+
+func openBucket(url string) (Bucket, error) {
+	switch scheme, _, ok := strings.Cut(url, "://"); {
+	case !ok:
+		return OpenDir(url)
+	case scheme == "s3":
+		return openS3(url)
+	default:
+		return nil, fmt.Errorf("archive: %s:// is not supported; give the path of a folder, or s3://BUCKET/PREFIX", scheme)
+	}
 }
 
 // FileInfo says what a Parquet file holds, and where it is or will be.

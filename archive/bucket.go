@@ -5,9 +5,10 @@ import (
 	"io"
 )
 
-// Bucket is where files live: a folder, or later an object store. Names are
+// Bucket is where files live: a folder, an object store, or memory. Names are
 // slash-separated paths relative to the bucket; a name that would leave it is
-// refused. All methods may be called concurrently. None retries; the caller does.
+// refused. All methods may be called concurrently. None waits for a bucket that
+// is away: within a bounded time each fails, and the caller tries again.
 type Bucket interface {
 	// Put writes a whole object and replaces one of that name. When it returns
 	// nil the object and its name are durable; when it fails the object may
@@ -15,7 +16,7 @@ type Bucket interface {
 	// no object before its Put has returned nil.
 	Put(ctx context.Context, name string, write func(io.Writer) error) error
 	// Move makes the object appear under another name and vanish under the
-	// old one, durably. Repeating a Move that was applied returns nil. An
+	// old one, durably; a crash within it may leave both names. Repeating a Move that was applied returns nil. An
 	// object that already has the new name is not replaced: fs.ErrExist.
 	Move(ctx context.Context, from, to string) error
 	// List calls fn for each object whose name begins with prefix, by name.

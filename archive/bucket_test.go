@@ -12,6 +12,8 @@ import (
 	"strings"
 	"sync"
 	"testing"
+
+	"tallybook/archive/s3test"
 )
 
 // eachBucket runs a test on every implementation.
@@ -24,6 +26,16 @@ func eachBucket(t *testing.T, test func(t *testing.T, b Bucket)) {
 		test(t, dir)
 	})
 	t.Run("memory", func(t *testing.T) { test(t, NewMem()) })
+	t.Run("s3", func(t *testing.T) { test(t, openBlob(t, s3test.New(t))) })
+}
+
+func openBlob(t *testing.T, s *s3test.Server) Bucket {
+	t.Helper()
+	b, err := openBucket(s.URL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return b
 }
 
 func put(b Bucket, name, content string) error {

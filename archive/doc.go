@@ -1,5 +1,5 @@
 // Package archive keeps accepted events as Parquet files in a bucket: a folder,
-// or memory in tests. It writes, stages, publishes and reads files. It does not
+// an object store with S3's protocol, or memory in tests. It writes, stages, publishes and reads files. It does not
 // decide which rows a file holds, and does not know which files a checkpoint
 // has committed: that is the store's word.
 //
@@ -25,9 +25,9 @@
 // archive is decided by the checkpoint alone: committed, it is published at the
 // next start; not committed, it is discarded.
 //
-// Within Publish: the file has its staged or its final name. The folder's name
-// is durable before the file enters it. Publish again settles it: it moves the
-// file, or finds it moved and makes that durable.
+// Within Publish: the file has its staged or its final name, on S3 perhaps both.
+// The folder's name is durable before the file enters it. Publish again settles
+// it: it moves the file, or finds it moved and makes that durable.
 //
 // After Publish: the final name is durable, and a glob over the data folders
 // sees the file once.
