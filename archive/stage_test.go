@@ -175,7 +175,7 @@ func TestStageAgain(t *testing.T) {
 }
 
 func TestOpenRefuses(t *testing.T) {
-	if _, err := Open("s3://bucket/prefix"); err == nil || !strings.Contains(err.Error(), "s3:// is not supported") {
+	if _, err := Open("ftp://bucket/prefix"); err == nil || !strings.Contains(err.Error(), "ftp:// is not supported") {
 		t.Errorf("got %v", err)
 	}
 	if _, err := Open(""); err == nil {
