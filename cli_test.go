@@ -64,7 +64,7 @@ func TestUsage(t *testing.T) {
 		{"data folder below a file", append([]string{"run", "--data", filepath.Join(file, "data")}, free...), "", "not a directory"},
 		{"archive is a file", append([]string{"run", "--data", empty, "--archive", file}, free...), "", "archive"},
 		{"unknown store", append([]string{"run", "--data", empty, "--store", "mysql://x/y"}, free...), "", "mysql"},
-		{"unknown archive", append([]string{"run", "--data", empty, "--archive", "s3://x/y"}, free...), "", "not supported in this version"},
+		{"unknown archive", append([]string{"run", "--data", empty, "--archive", "s3://x/y?pathstyle=maybe"}, free...), "", "allowed are true and false"},
 		{"demo, port in use", []string{"demo", "--exit", "--data", empty, "--http", taken}, "", "choose another address with --http"},
 		{"run with brokers", []string{"run", "--data", empty, "--brokers", taken}, "", "tallybook pipeline"},
 		{"pipeline without brokers", []string{"pipeline", "--data", empty}, "", "tallybook run"},
