@@ -67,6 +67,7 @@ func runQuery(ctx context.Context, c *config) error {
 		if p.mail != nil {
 			p.runMail(g, collecting)
 		}
+		g.Go(func() error { p.keys.Run(ctx); return nil })
 		g.Go(func() error { return answers.Warm(ctx) })
 		return nil
 	})

@@ -37,6 +37,7 @@ type parts struct {
 	release  func() // of the data folder
 	listener net.Listener
 	store    *store.Store
+	keys     *api.Keys // of store; the collector runs it, and where there is none the mode
 	archive  *archive.Archive
 	broker   *broker.Broker // nil: an external Kafka
 	kafka    *broker.Kafka
@@ -131,6 +132,7 @@ func (p *parts) openStores(ctx context.Context) (err error) {
 	if err := p.store.SyncMeters(ctx, p.cfg.Meters); err != nil {
 		return usageError{err}
 	}
+	p.keys = api.NewKeys(p.store, p.cfg.now)
 	return nil
 }
 
@@ -231,7 +233,7 @@ func (p *parts) mount(fragments []fs.FS, endpoints ...[]api.Endpoint) error {
 	if document, err = doc.MarshalJSON(); err != nil {
 		return fmt.Errorf("OpenAPI document: %w", err)
 	}
-	guard := &api.Guard{Store: p.store, Now: p.cfg.now, NoAuth: p.cfg.NoAuth, Local: !p.cfg.Insecure, Rate: p.cfg.RateLimit}
+	guard := &api.Guard{Store: p.store, Keys: p.keys, Now: p.cfg.now, NoAuth: p.cfg.NoAuth, Local: !p.cfg.Insecure, Rate: p.cfg.RateLimit}
 	if err := api.Mount(p.router, api.Options{Guard: guard, Registry: p.registry, Log: p.log}, all); err != nil {
 		return err
 	}
@@ -294,7 +296,7 @@ func (p *parts) collector(ctx context.Context) (*collector.Collector, error) {
 	if err != nil {
 		return nil, err
 	}
-	cfg := collector.Config{Kafka: p.kafka, Partitions: partitions, Store: p.store, DedupeWindow: p.cfg.DedupeSpan, Rules: p.rules(), Log: p.log, Metrics: p.registry, Now: p.cfg.now,
+	cfg := collector.Config{Kafka: p.kafka, Partitions: partitions, Store: p.store, Keys: p.keys, DedupeWindow: p.cfg.DedupeSpan, Rules: p.rules(), Log: p.log, Metrics: p.registry, Now: p.cfg.now,
 		MaxEventBytes: min(p.cfg.MaxRecord, 1<<20),
 		Webhooks:      collector.Webhooks{MailgunKey: p.cfg.MailgunKey, MandrillKey: p.cfg.MandrillKey, PublicURL: p.cfg.PublicURL, Report: p.mail.report}}
 	if p.broker != nil {

@@ -12,8 +12,16 @@ import (
 // MaxBody is the limit of a request that brings one thing, in bytes.
 const MaxBody = 1 << 20
 
+// smallBody is what memory is taken for before it has come.
+const smallBody = 64 << 10
+
 // ReadBody reads a body of up to limit bytes; a larger one is answered 413.
 func ReadBody(w http.ResponseWriter, r *http.Request, limit int64) ([]byte, error) {
+	if 0 < r.ContentLength && r.ContentLength <= min(limit, smallBody) {
+		body := make([]byte, r.ContentLength)
+		_, err := io.ReadFull(r.Body, body)
+		return body, err
+	}
 	return io.ReadAll(http.MaxBytesReader(w, r.Body, limit))
 }
 

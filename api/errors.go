@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"strconv"
 	"time"
 
 	"tallybook/schemas"
@@ -167,7 +168,17 @@ func writeJSON(w http.ResponseWriter, status int, contentType string, body any) 
 	if err != nil {
 		panic(err)
 	}
+	writeBody(w, status, contentType, append(b, '\n'))
+}
+
+// WriteRawJSON answers with a JSON text.
+func WriteRawJSON(w http.ResponseWriter, body []byte) {
+	writeBody(w, http.StatusOK, "application/json", body)
+}
+
+func writeBody(w http.ResponseWriter, status int, contentType string, body []byte) {
 	w.Header().Set("Content-Type", contentType)
+	w.Header().Set("Content-Length", strconv.Itoa(len(body))) // else a long answer goes in chunks
 	w.WriteHeader(status)
-	w.Write(append(b, '\n')) // a reader that is gone is no error of ours
+	w.Write(body) // a reader that is gone is no error of ours
 }

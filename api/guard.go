@@ -5,23 +5,22 @@ import (
 	"errors"
 	"net/http"
 	"strings"
+	"sync"
 	"time"
 
 	"tallybook/store"
 )
 
-// Guard checks credentials. It keeps those that it has seen for a moment, so that
-// a revoked key may work for up to Remember longer.
+// Guard checks credentials.
 type Guard struct {
-	Store    *store.Store
-	NoAuth   bool // every caller is an administrator
-	Local    bool // with NoAuth: the server is for this machine alone
-	Now      func() time.Time
-	Rate     float64       // requests a second and key, where the key has no rate of its own; 0: no limit
-	Remember time.Duration // 0: one second
+	Store  *store.Store
+	Keys   *Keys // nil: its own, which nobody runs
+	NoAuth bool  // every caller is an administrator
+	Local  bool  // with NoAuth: the server is for this machine alone
+	Now    func() time.Time
+	Rate   float64 // requests a second and key, where the key has no rate of its own; 0: no limit
 
-	cache keyCache
-	rates limiters
+	ownKeys sync.Once
 }
 
 // admit finds the caller, or the failure that it is answered.
@@ -75,7 +74,7 @@ func (g *Guard) identify(ctx context.Context, r *http.Request, e *Endpoint) (Cal
 	if err != nil {
 		return Caller{}, err
 	}
-	if wait := g.rates.wait(k, g.Rate, g.now()); wait > 0 {
+	if wait := k.wait(g.Rate, g.now()); wait > 0 {
 		return Caller{}, &Failure{Status: http.StatusTooManyRequests, RetryAfter: wait,
 			Detail: "too many requests with this key; see Retry-After"}
 	}
@@ -96,7 +95,7 @@ func (g *Guard) unknown(r *http.Request, e *Endpoint, text string) error {
 
 // applyAccount is the rule of X-Account-ID.
 func applyAccount(c Caller, r *http.Request, scope Scope) (Caller, error) {
-	values := r.Header.Values("X-Account-ID")
+	values := r.Header["X-Account-Id"]
 	if len(values) > 1 {
 		return Caller{}, Invalid("X-Account-ID", "X-Account-ID was given twice")
 	}
@@ -116,11 +115,9 @@ func applyAccount(c Caller, r *http.Request, scope Scope) (Caller, error) {
 // credential is the key of a request, "" where it has none. Several forms may be
 // used, but they must agree.
 func credential(r *http.Request) (string, error) {
-	var found []string
-	for _, name := range []string{"apiKey", "X-Auth-Token"} {
-		found = append(found, r.Header.Values(name)...)
-	}
-	for _, value := range r.Header.Values("Authorization") {
+	var few [4]string
+	found := append(append(few[:0], r.Header["Apikey"]...), r.Header["X-Auth-Token"]...) // as net/http spells apiKey
+	for _, value := range r.Header["Authorization"] {
 		if scheme, rest, _ := strings.Cut(value, " "); strings.EqualFold(scheme, "bearer") {
 			found = append(found, strings.TrimSpace(rest))
 		} else if _, password, ok := r.BasicAuth(); ok {
@@ -145,21 +142,13 @@ func credential(r *http.Request) (string, error) {
 	return key, nil
 }
 
-func (g *Guard) lookUp(ctx context.Context, text string) (store.Key, error) {
-	hash := g.Store.HashKey(text)
-	now := g.now()
-	if k, ok := g.cache.get(hash, now); ok {
-		return k, nil
-	}
-	k, err := g.Store.KeyByHash(ctx, hash)
-	if err == nil {
-		remember := g.Remember
-		if remember == 0 {
-			remember = time.Second
+func (g *Guard) lookUp(ctx context.Context, text string) (*knownKey, error) {
+	g.ownKeys.Do(func() {
+		if g.Keys == nil {
+			g.Keys = NewKeys(g.Store, g.Now)
 		}
-		g.cache.put(hash, k, now.Add(remember))
-	}
-	return k, err
+	})
+	return g.Keys.find(ctx, g.Store.HashKey(text))
 }
 
 func (g *Guard) now() time.Time {

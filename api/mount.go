@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/gorilla/mux"
@@ -95,6 +96,10 @@ func (m *mounted) path(path string, methods map[string]*Endpoint) http.Handler {
 		form = e.Form                 // the endpoints of a path are of one API
 	}
 	slices.Sort(allow)
+	tallies := map[string]*tally{"other": m.tally(path, "other")}
+	for method := range methods {
+		tallies[method] = m.tally(path, method)
+	}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		method := r.Method
 		if _, own := methods[method]; method == http.MethodHead && !own {
@@ -106,10 +111,7 @@ func (m *mounted) path(path string, methods map[string]*Endpoint) http.Handler {
 		if e == nil {
 			method = "other"
 		}
-		defer func() {
-			m.requests.WithLabelValues(path, method, strconv.Itoa(out.code())).Inc()
-			m.seconds.WithLabelValues(path, method).Observe(time.Since(began).Seconds())
-		}()
+		defer func() { tallies[method].answered(out.code(), time.Since(began)) }()
 		if e == nil {
 			out.Header().Set("Allow", strings.Join(allow, ", "))
 			form.write(out, &Failure{Status: http.StatusMethodNotAllowed, Detail: "allowed here: " + strings.Join(allow, ", ")})
@@ -117,6 +119,30 @@ func (m *mounted) path(path string, methods map[string]*Endpoint) http.Handler {
 		}
 		m.serve(out, r, e, began)
 	})
+}
+
+// tally counts the answers to a method of a path. Looking a series up by its
+// labels takes longer than counting: those that matter are kept.
+type tally struct {
+	code    func(code int) prometheus.Counter
+	ok      func() prometheus.Counter
+	seconds func() prometheus.Observer
+}
+
+func (m *mounted) tally(path, method string) *tally {
+	code := func(code int) prometheus.Counter { return m.requests.WithLabelValues(path, method, strconv.Itoa(code)) }
+	return &tally{code: code,
+		ok:      sync.OnceValue(func() prometheus.Counter { return code(http.StatusOK) }),
+		seconds: sync.OnceValue(func() prometheus.Observer { return m.seconds.WithLabelValues(path, method) })}
+}
+
+func (t *tally) answered(code int, took time.Duration) {
+	if code == http.StatusOK {
+		t.ok().Inc()
+	} else {
+		t.code(code).Inc()
+	}
+	t.seconds().Observe(took.Seconds())
 }
 
 func (m *mounted) serve(out *answer, r *http.Request, e *Endpoint, began time.Time) {

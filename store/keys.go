@@ -11,6 +11,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"hash"
 	"time"
 )
 
@@ -54,9 +55,16 @@ type Key struct {
 
 // HashKey is the hash of a key's text.
 func (s *Store) HashKey(text string) KeyHash {
-	mac := hmac.New(sha256.New, append([]byte("tallybook api key "), s.secret[:]...))
+	mac, made := s.macs.Get().(hash.Hash)
+	if !made {
+		mac = hmac.New(sha256.New, append([]byte("tallybook api key "), s.secret[:]...))
+	}
+	defer s.macs.Put(mac)
+	mac.Reset()
 	mac.Write([]byte(text))
-	return KeyHash(mac.Sum(nil))
+	var h KeyHash
+	mac.Sum(h[:0])
+	return h
 }
 
 // NewKeyText makes a key: 256 random bits.

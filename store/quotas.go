@@ -50,7 +50,6 @@ type quotaCache struct {
 const (
 	maxQuotasKnown  = 100_000 // past it all are forgotten and read again
 	maxProblems     = 10_000
-	maxChangesRead  = 1000 // of the catalog; past it all is forgotten
 	quotasPerQuery  = 400
 	quotaUsePerStmt = 100
 )
@@ -85,27 +84,20 @@ func (s *Store) countQuotas(ctx context.Context, w *writeTx, c *Checkpoint) erro
 
 // refresh forgets what changed in the catalog since it was read.
 func (k *quotaCache) refresh(ctx context.Context, w *writeTx) error {
-	type change struct {
-		id                    int64
-		noun, action, subject string
-	}
-	rows, err := w.conn.QueryContext(ctx, `SELECT id, noun, action, subject FROM audit WHERE id > ? ORDER BY id DESC LIMIT ?`, k.version, maxChangesRead)
-	changes, err := scanAll(rows, err, func(row scanner) (c change, err error) {
-		return c, row.Scan(&c.id, &c.noun, &c.action, &c.subject)
-	})
+	changes, err := readChanges(ctx, w.conn, k.version)
 	if err != nil {
 		return err
 	}
-	if len(changes) > 0 {
+	if changes.Version != k.version {
 		k.problems = nil
-		k.version = changes[0].id
+		k.version = changes.Version
 	}
-	all := len(changes) == maxChangesRead
-	for _, c := range changes {
+	all := changes.All
+	for _, c := range changes.List {
 		switch {
-		case c.noun == "subscription":
-			delete(k.quotas, c.subject)
-		case c.noun == "customer" && c.action != "create": // its time zone
+		case c.Noun == "subscription":
+			delete(k.quotas, c.Subject)
+		case c.Noun == "customer" && c.Action != "create": // its time zone
 			all = true
 		}
 	}

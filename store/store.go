@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"sync"
 	"time"
 )
 
@@ -63,7 +64,8 @@ type Store struct {
 
 	blocks *blockCache // rollups that were read
 
-	secret [16]byte // of the installation; set by Open
+	secret [16]byte  // of the installation; set by Open
+	macs   sync.Pool // of hash.Hash, keyed with it
 
 	tokens tokenQueue // of webhooks, to be remembered
 }

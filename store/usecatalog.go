@@ -105,13 +105,3 @@ func (u *UseCatalog) subscription(api, version string, active func(*Subscription
 	}
 	return nil
 }
-
-// CatalogVersion is raised by every change of the catalog, in its transaction.
-func (s *Store) CatalogVersion(ctx context.Context) (version int64, err error) {
-	// Every change is in the audit log, whose ids rise.
-	err = s.read.QueryRowContext(ctx, `SELECT COALESCE(MAX(id), 0) FROM audit`).Scan(&version)
-	if err != nil {
-		return 0, fmt.Errorf("read the catalog's version: %w", engineError(err))
-	}
-	return version, nil
-}

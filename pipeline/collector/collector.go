@@ -27,6 +27,7 @@ type Config struct {
 	Partitions   map[schemas.Topic]int // as Kafka.EnsureTopics answered
 	Rules        schemas.Rules         // default schemas.DefaultRules()
 	Store        *store.Store          // the catalog; nil: endpoints that need it are left out
+	Keys         *api.Keys             // of Store; nil: the collector's own. Run runs it
 	DedupeWindow time.Duration         // of the workers; default 24 h
 	Webhooks     Webhooks
 
@@ -90,9 +91,9 @@ type Collector struct {
 	stopped  chan struct{} // closed when Run ends
 	metrics  *metrics
 	decoders sync.Pool // of *decoder
-	catalog  catalogCache
+	catalog  *catalogCache
 	unknown  unknownKeys
-	checks   checker
+	checks   *checker
 
 	webhookLocks tokenLocks
 }
@@ -105,8 +106,9 @@ func New(cfg Config) (*Collector, error) {
 	c := &Collector{cfg: cfg, stopped: make(chan struct{}),
 		lanes: map[schemas.Topic][]*lane{}, numbers: map[schemas.Topic][]int{}}
 	c.inFlight.max, c.unsigned.max = cfg.MaxInFlight, cfg.MaxInFlight
-	c.catalog.store, c.unknown.collector = cfg.Store, c
-	c.checks = checker{collector: c, use: useCache{store: cfg.Store}}
+	c.unknown.collector = c
+	c.catalog = newCatalogCache(cfg.Store, cfg.Now)
+	c.checks = newChecker(c)
 	c.decoders.New = func() any { return new(decoder) }
 	var err error
 	if c.metrics, err = newMetrics(cfg.Metrics, &c.inFlight); err != nil {
@@ -134,6 +136,9 @@ func (c *Collector) Run(ctx context.Context) error {
 	}
 	if c.cfg.Store != nil {
 		running.Go(func() { c.unknown.run(ctx) })
+		running.Go(func() { c.catalog.young.Run(ctx) })
+		running.Go(func() { c.checks.use.young.Run(ctx) })
+		running.Go(func() { c.checks.keys.Run(ctx) })
 	}
 	running.Wait()
 	return nil

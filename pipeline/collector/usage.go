@@ -57,7 +57,7 @@ func (c *Collector) postUsage(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	now := c.cfg.Now()
-	use, err := c.catalog.of(r.Context(), caller, now)
+	use, err := c.catalog.of(r.Context(), caller)
 	if err != nil {
 		c.cfg.Log.Warn("read the catalog", "error", err)
 		return unavailable(time.Second, "the catalog does not answer; send again")

@@ -13,6 +13,7 @@ import (
 
 	"github.com/segmentio/kafka-go"
 
+	"tallybook/api"
 	"tallybook/schemas"
 	"tallybook/store"
 )
@@ -262,8 +263,7 @@ func TestUnknownKeys(t *testing.T) {
 	}
 }
 
-// A change of the catalog counts within a second, and one of another customer
-// forgets nothing for long.
+// A change of the catalog counts within a second.
 func TestCatalogIsRemembered(t *testing.T) {
 	var clock atomic.Int64
 	s, st, customer := newShop(t, Config{Now: func() time.Time { return time.UnixMicro(clock.Load()) }})
@@ -292,6 +292,68 @@ func TestCatalogIsRemembered(t *testing.T) {
 	clock.Add(time.Hour.Microseconds())
 	if got := post(); got != nil {
 		t.Errorf("later: got subscription %v, want none", got)
+	}
+}
+
+// What was read is forgotten where the audit log names it, and stays where not.
+func TestCatalogForgetsWhatChanged(t *testing.T) {
+	now := newClock(time.Now().Add(time.Minute))
+	s, st, customer := newShop(t, Config{Now: now.now})
+	other, err := st.KeyByHash(t.Context(), st.HashKey(testKey+"-2"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	callers := map[string]api.Caller{"itself": {Account: customer.Account, Customer: customer.ID}, "its account": {Account: customer.Account},
+		"another": {Account: other.Account, Customer: other.Customer}, "nobody": {Account: "nobody"}}
+	read := func() map[string]*useIndex {
+		t.Helper()
+		now.forward(catalogFresh)
+		found := map[string]*useIndex{}
+		for name, caller := range callers {
+			if found[name], err = s.collector.catalog.indexed(t.Context(), caller); err != nil {
+				t.Fatal(err)
+			}
+		}
+		return found
+	}
+	timezone := "Europe/Berlin"
+	for _, c := range []struct {
+		name    string
+		change  func() error
+		forgets string
+	}{
+		{"nothing", func() error { return nil }, ""},
+		{"a key", func() error {
+			_, err := st.CreateKey(t.Context(), "test", store.NewKeyText(), store.Key{Role: store.RoleAccount, Account: customer.Account})
+			return err
+		}, ""},
+		{"a customer", func() error {
+			_, err := st.UpdateCustomer(t.Context(), "test", customer.ID, store.CustomerUpdate{Timezone: &timezone})
+			return err
+		}, "itself, its account"},
+		{"a subscription", func() error {
+			subs, err := st.Subscriptions(t.Context(), customer.ID, "", 0)
+			if err == nil {
+				_, err = st.EndSubscription(t.Context(), "test", customer.ID, subs[0].ID)
+			}
+			return err
+		}, "itself, its account"},
+		{"a route", func() error {
+			_, err := st.CreateRoute(t.Context(), "test", store.Route{API: "shop", Version: "v1", Endpoint: "/new"})
+			return err
+		}, "itself, its account, another, nobody"},
+	} {
+		before := read()
+		if err := c.change(); err != nil {
+			t.Fatal(c.name, err)
+		}
+		after := read()
+		for name := range callers {
+			forgotten := before[name] != after[name]
+			if want := slices.Contains(strings.Split(c.forgets, ", "), name); forgotten != want {
+				t.Errorf("after a change of %s: %s forgotten: got %v, want %v", c.name, name, forgotten, want)
+			}
+		}
 	}
 }
 

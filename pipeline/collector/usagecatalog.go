@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"tallybook/api"
@@ -15,20 +16,26 @@ const (
 	catalogStale  = 5 * time.Minute // how long it is used while the store does not answer
 	maxCatalog    = 10_000          // customers that are remembered; past it, or past
 	maxRemembered = 500_000         // routes of them, all are forgotten and read again
+	maxKnownRoute = 100_000         // of routes without a subscription, as many
 )
 
-// catalogCache remembers what was read of customers until anything changes:
-// once in catalogFresh it asks the store for the version of its catalog, however
-// many customers there are.
+// catalogCache remembers what was read of customers and routes until the audit
+// log, which is asked once in catalogFresh, names them.
 type catalogCache struct {
-	store    *store.Store
-	checking sync.Mutex // held by who asks for the version
+	store *store.Store
+	young api.Young
 
-	mu      sync.Mutex
-	entries map[catalogKey]*catalogEntry
-	routes  int       // of all entries
-	version int64     // of what entries were read from, or earlier
-	checked time.Time // when that was the version; zero: never
+	mu         sync.RWMutex
+	version    int64 // of what is remembered, or earlier
+	entries    map[catalogKey]*catalogEntry
+	size       int            // routes of all entries
+	registered map[check]bool // routes that were asked about by customers without a subscription
+}
+
+func newCatalogCache(st *store.Store, now func() time.Time) *catalogCache {
+	c := &catalogCache{store: st}
+	c.young = api.Young{Read: c.refresh, Now: now, Every: catalogFresh / 2, Stale: catalogFresh, Away: catalogStale}
+	return c
 }
 
 // catalogKey is a customer, or an account that may have one.
@@ -36,105 +43,134 @@ type catalogKey struct{ customer, account string }
 
 // catalogEntry is read by one request; others wait for it.
 type catalogEntry struct {
-	mu    sync.Mutex
-	read  bool
-	use   *store.UseCatalog
-	index *useIndex // of use, for checks; nil: nobody checked yet
+	mu   sync.Mutex
+	read atomic.Pointer[useIndex] // nil: not yet
 }
 
 // of is the caller's part of the catalog: its customer's, else that of the one
 // customer of its account; nil where there is none.
-func (c *catalogCache) of(ctx context.Context, caller api.Caller, now time.Time) (*store.UseCatalog, error) {
-	e, err := c.entry(ctx, caller, now)
+func (c *catalogCache) of(ctx context.Context, caller api.Caller) (*store.UseCatalog, error) {
+	x, err := c.indexed(ctx, caller)
 	if err != nil {
 		return nil, err
 	}
-	return e.use, nil
+	return x.use, nil
 }
 
-// entry is what is remembered of the caller, read.
-func (c *catalogCache) entry(ctx context.Context, caller api.Caller, now time.Time) (*catalogEntry, error) {
-	if err := c.refresh(ctx, now); err != nil {
+// indexed is the same, to look up routes in.
+func (c *catalogCache) indexed(ctx context.Context, caller api.Caller) (*useIndex, error) {
+	if err := c.young.Ensure(ctx); err != nil {
 		return nil, err
 	}
 	key := catalogKey{customer: caller.Customer}
 	if key.customer == "" {
 		key.account = caller.Account
 	}
-	c.mu.Lock()
+	c.mu.RLock()
 	e := c.entries[key]
+	c.mu.RUnlock()
 	if e == nil {
-		if c.entries == nil || len(c.entries) >= maxCatalog || c.routes > maxRemembered {
-			c.entries, c.routes = map[catalogKey]*catalogEntry{}, 0
-		}
-		e = &catalogEntry{}
-		c.entries[key] = e
+		e = c.enter(key)
 	}
-	c.mu.Unlock()
-
+	if x := e.read.Load(); x != nil {
+		return x, nil
+	}
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	if e.read {
-		return e, nil
+	if x := e.read.Load(); x != nil {
+		return x, nil
 	}
 	use, err := c.read(ctx, key)
 	if err != nil {
 		return nil, err
 	}
-	e.read, e.use = true, use
+	x := newUseIndex(use)
+	e.read.Store(x)
 	if use != nil {
 		c.mu.Lock()
-		c.routes += len(use.Routes)
+		c.size += len(use.Routes)
 		c.mu.Unlock()
 	}
-	return e, nil
+	return x, nil
 }
 
-// known is the version of what is remembered.
-func (c *catalogCache) known() int64 {
+func (c *catalogCache) enter(key catalogKey) *catalogEntry {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.version
+	e := c.entries[key]
+	if e == nil {
+		if c.entries == nil || len(c.entries) >= maxCatalog || c.size > maxRemembered {
+			c.entries, c.size = map[catalogKey]*catalogEntry{}, 0
+		}
+		e = &catalogEntry{}
+		c.entries[key] = e
+	}
+	return e
 }
 
-// refresh forgets everything where the catalog has changed. While one request
-// asks, others use what is known, if that is not too old.
-func (c *catalogCache) refresh(ctx context.Context, now time.Time) error {
-	age, known := c.age(now)
-	if known && age < catalogFresh {
-		return nil
+// isRegistered reports whether there is a route that a check names.
+func (c *catalogCache) isRegistered(ctx context.Context, k *check) (bool, error) {
+	if err := c.young.Ensure(ctx); err != nil {
+		return false, err
 	}
-	usable := known && age < catalogStale
-	if usable && !c.checking.TryLock() {
-		return nil
-	} else if !usable {
-		c.checking.Lock()
+	route := check{APIName: k.APIName, Version: k.Version, Endpoint: k.Endpoint}
+	c.mu.RLock()
+	is, known := c.registered[route]
+	version := c.version
+	c.mu.RUnlock()
+	if known {
+		return is, nil
 	}
-	defer c.checking.Unlock()
-	if age, known := c.age(now); known && age < catalogFresh { // somebody asked meanwhile
-		return nil
-	}
-	version, err := c.store.CatalogVersion(ctx)
+	is, err := c.store.HasAPIRoute(ctx, k.APIName, k.Version, k.Endpoint)
 	if err != nil {
-		if usable {
-			return nil
+		return false, err
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.version == version {
+		if c.registered == nil || len(c.registered) >= maxKnownRoute {
+			c.registered = map[check]bool{}
 		}
+		c.registered[route.clone()] = is // its texts are parts of a body
+	}
+	return is, nil
+}
+
+// refresh forgets what has changed. It runs one at a time.
+func (c *catalogCache) refresh(ctx context.Context) error {
+	changes, err := c.store.Changes(ctx, c.version)
+	if err != nil {
 		return err
 	}
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if version != c.version {
-		c.entries, c.routes = nil, 0
+	routes := changes.All
+	customers, accounts := map[string]bool{}, map[string]bool{}
+	for _, change := range changes.List {
+		switch change.Noun {
+		case "route":
+			routes = true
+		case "customer", "subscription":
+			customers[change.Subject], accounts[change.Account] = true, true
+		}
 	}
-	c.version, c.checked = version, now
-	return nil
-}
-
-// age is how long ago the version was asked for.
-func (c *catalogCache) age(now time.Time) (age time.Duration, known bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return now.Sub(c.checked).Abs(), !c.checked.IsZero()
+	c.version = changes.Version
+	if routes {
+		c.entries, c.registered, c.size = nil, nil, 0
+	}
+	if len(accounts) == 0 {
+		return nil
+	}
+	for key, e := range c.entries {
+		x := e.read.Load()
+		if x == nil || customers[key.customer] || accounts[key.account] || x.use != nil && accounts[x.use.Customer.Account] {
+			delete(c.entries, key) // also one that somebody is reading: it may be of before
+			if x != nil && x.use != nil {
+				c.size -= len(x.use.Routes)
+			}
+		}
+	}
+	return nil
 }
 
 func (c *catalogCache) read(ctx context.Context, key catalogKey) (*store.UseCatalog, error) {

@@ -1,13 +1,13 @@
 package collector
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"net/http"
+	"strings"
 	"time"
 
 	"tallybook/api"
@@ -17,6 +17,7 @@ import (
 const (
 	maxChecks    = 1000
 	maxCheckBody = 4 << 20
+	verdictBytes = 256  // of an answer, about
 	maxCheckText = 1024 // bytes of apiName, apiversion and endPointName, as events allow
 )
 
@@ -25,7 +26,7 @@ func (c *Collector) validateEndpoints() []api.Endpoint {
 	if c.cfg.Store == nil {
 		return nil
 	}
-	return []api.Endpoint{{Method: "POST", Path: "/v1/validateRequest", Access: api.Ingest, Form: api.PlainForm,
+	return []api.Endpoint{{Method: "POST", Path: "/v1/validateRequest", Access: api.Ingest, Form: api.PlainForm, Timeout: -1, // from memory; what is read of the store is limited there
 		Unknown: c.unknown.note, Handle: c.validateRequest}}
 }
 
@@ -37,8 +38,22 @@ type check struct {
 	Endpoint string  `json:"endPointName"`
 }
 
-// faults are the fields at fault; at stands before their names.
-func (k *check) faults(at string, batch bool) (faults []api.Field) {
+// good reports whether there are no faults, without looking for their names.
+func (k *check) good(batch bool) bool {
+	hasKey := k.APIKey != nil && *k.APIKey != ""
+	return (batch && hasKey || !batch && k.APIKey == nil) && k.Version != "" && k.Endpoint != "" &&
+		max(len(k.APIName), len(k.Version), len(k.Endpoint)) <= maxCheckText
+}
+
+// faults are the fields at fault, of a batch with the check's place before their names.
+func (k *check) faults(place int, batch bool) (faults []api.Field) {
+	if k.good(batch) {
+		return nil
+	}
+	at := ""
+	if batch {
+		at = fmt.Sprintf("[%d].", place)
+	}
 	fault := func(field, problem string) {
 		faults = append(faults, api.Field{Field: at + field, Error: at + field + " " + problem})
 	}
@@ -65,47 +80,52 @@ func (k *check) faults(at string, batch bool) (faults []api.Field) {
 // validateRequest answers one check about the caller's own key, or an array of
 // checks, in their order, each with a key of its own.
 func (c *Collector) validateRequest(w http.ResponseWriter, r *http.Request) error {
-	body, err := api.ReadBody(w, r, maxCheckBody)
+	raw, err := api.ReadBody(w, r, maxCheckBody)
 	if err != nil {
 		return err
 	}
-	body = bytes.TrimLeft(body, " \t\r\n")
-	caller, now := api.CallerOf(r.Context()), c.cfg.Now()
-	if len(body) > 0 && body[0] == '[' {
+	body := strings.TrimLeft(string(raw), " \t\r\n")
+	caller := api.CallerOf(r.Context())
+	if strings.HasPrefix(body, "[") {
 		return c.validateBatch(w, r, caller, body)
 	}
 	var k check
-	if err := decodeChecks(body, &k); err != nil {
-		return err
+	if !parseCheck(body, &k) {
+		k = check{}
+		if err := decodeChecks(body, &k); err != nil {
+			return err
+		}
 	}
-	if err := api.InvalidFields(k.faults("", false)); err != nil {
+	if err := api.InvalidFields(k.faults(0, false)); err != nil {
 		return err
 	}
 	if _, err := caller.RequireAccount(); err != nil {
 		return err
 	}
-	v, err := c.checks.decide(r.Context(), caller, &k, now)
+	v, err := c.checks.decide(r.Context(), caller, &k, c.cfg.Now())
 	if err != nil {
 		return c.cannotCheck(err)
 	}
-	api.WriteJSON(w, http.StatusOK, &v)
+	api.WriteRawJSON(w, append(v.append(make([]byte, 0, verdictBytes)), '\n'))
 	return nil
 }
 
-func (c *Collector) validateBatch(w http.ResponseWriter, r *http.Request, caller api.Caller, body []byte) error {
+func (c *Collector) validateBatch(w http.ResponseWriter, r *http.Request, caller api.Caller, body string) error {
 	if !caller.IsAdmin() && caller.Role != store.RoleIngest {
 		return api.Forbidden("a batch of checks is for administrators and gateways: an admin or an ingest key")
 	}
-	var checks []check
-	if err := decodeChecks(body, &checks); err != nil {
-		return err
+	checks, ok := parseChecks(body)
+	if !ok {
+		if err := decodeChecks(body, &checks); err != nil {
+			return err
+		}
 	}
 	if len(checks) > maxChecks {
 		return refuse(http.StatusRequestEntityTooLarge, "a request may have up to %d checks", maxChecks)
 	}
 	var faults []api.Field
 	for i := range checks {
-		if faults = append(faults, checks[i].faults(fmt.Sprintf("[%d].", i), true)...); len(faults) > 100 {
+		if faults = append(faults, checks[i].faults(i, true)...); len(faults) > 100 {
 			break
 		}
 	}
@@ -113,14 +133,18 @@ func (c *Collector) validateBatch(w http.ResponseWriter, r *http.Request, caller
 		return err
 	}
 	now := c.cfg.Now()
-	verdicts := make([]verdict, len(checks))
+	answer := append(make([]byte, 0, len(checks)*verdictBytes+3), '[')
 	for i := range checks {
-		var err error
-		if verdicts[i], err = c.checks.decideKey(r.Context(), caller.Account, &checks[i], now); err != nil {
+		v, err := c.checks.decideKey(r.Context(), caller.Account, &checks[i], now)
+		if err != nil {
 			return c.cannotCheck(err)
 		}
+		if i > 0 {
+			answer = append(answer, ',')
+		}
+		answer = v.append(answer)
 	}
-	api.WriteJSON(w, http.StatusOK, verdicts)
+	api.WriteRawJSON(w, append(answer, ']', '\n'))
 	return nil
 }
 
@@ -133,8 +157,8 @@ func (c *Collector) cannotCheck(err error) error {
 }
 
 // decodeChecks is strict: a name that is misspelt must not be taken for nothing.
-func decodeChecks(body []byte, to any) error {
-	d := json.NewDecoder(bytes.NewReader(body))
+func decodeChecks(body string, to any) error {
+	d := json.NewDecoder(strings.NewReader(body))
 	d.DisallowUnknownFields()
 	if err := d.Decode(to); err != nil {
 		var kind *json.UnmarshalTypeError

@@ -6,24 +6,23 @@ import (
 	"sync/atomic"
 	"time"
 
+	"tallybook/api"
 	"tallybook/schemas"
 	"tallybook/store"
 )
 
 const (
-	useFresh = 200 * time.Millisecond // how old quota use may be before it is read again
-	useStale = time.Second            // how old it may be while somebody does so
+	useEvery = 200 * time.Millisecond // quota use is read again so often
+	useFresh = 600 * time.Millisecond // how old it may be
 	useAway  = 30 * time.Second       // and while the store does not answer
 	maxUses  = 200_000                // that are remembered; past it all are forgotten
 )
 
 // useCache remembers what was used of the quotas that are asked about. What was
-// asked about since the last time is read again together, by the one request
-// that finds it too old; the others go on with what is there.
+// asked about since the last time is read again together.
 type useCache struct {
-	store   *store.Store
-	reading sync.Mutex
-	readAt  atomic.Int64 // µs
+	store *store.Store
+	young api.Young
 
 	mu      sync.RWMutex
 	entries map[store.QuotaPeriod]*useEntry
@@ -34,8 +33,14 @@ type useEntry struct {
 	asked atomic.Bool
 }
 
-func (c *useCache) of(ctx context.Context, key store.QuotaPeriod, now time.Time) (schemas.Decimal, error) {
-	if err := c.refresh(ctx, now); err != nil {
+func newUseCache(st *store.Store, now func() time.Time) *useCache {
+	c := &useCache{store: st}
+	c.young = api.Young{Read: c.refresh, Now: now, Every: useEvery, Stale: useFresh, Away: useAway}
+	return c
+}
+
+func (c *useCache) of(ctx context.Context, key store.QuotaPeriod) (schemas.Decimal, error) {
+	if err := c.young.Ensure(ctx); err != nil {
 		return schemas.Decimal{}, err
 	}
 	c.mu.RLock()
@@ -62,44 +67,23 @@ func (c *useCache) of(ctx context.Context, key store.QuotaPeriod, now time.Time)
 	return *e.used.Load(), nil
 }
 
-func (c *useCache) refresh(ctx context.Context, now time.Time) error {
-	age := c.age(now)
-	if age < useFresh {
-		return nil
-	}
-	if usable := age < useStale; usable && !c.reading.TryLock() {
-		return nil
-	} else if !usable {
-		c.reading.Lock()
-	}
-	defer c.reading.Unlock()
-	if age = c.age(now); age < useFresh { // somebody read meanwhile
-		return nil
-	}
+func (c *useCache) refresh(ctx context.Context) error {
 	keys := c.askedSince()
 	uses, err := c.store.QuotaUses(ctx, keys)
-	if err != nil {
-		c.ask(keys)
-		if age < useAway {
-			return nil
-		}
-		return err
-	}
 	c.mu.RLock()
+	defer c.mu.RUnlock()
 	for _, key := range keys {
-		if e := c.entries[key]; e != nil {
+		e := c.entries[key]
+		switch {
+		case e == nil: // forgotten meanwhile
+		case err != nil:
+			e.asked.Store(true)
+		default:
 			used := uses[key]
 			e.used.Store(&used)
 		}
 	}
-	c.mu.RUnlock()
-	c.readAt.Store(now.UnixMicro())
-	return nil
-}
-
-// age also takes a clock that went back for too old.
-func (c *useCache) age(now time.Time) time.Duration {
-	return time.Duration(now.UnixMicro()-c.readAt.Load()).Abs() * time.Microsecond
+	return err
 }
 
 // askedSince are the periods that were asked about; the others are forgotten.
@@ -115,14 +99,4 @@ func (c *useCache) askedSince() []store.QuotaPeriod {
 		}
 	}
 	return keys
-}
-
-func (c *useCache) ask(keys []store.QuotaPeriod) {
-	c.mu.RLock()
-	defer c.mu.RUnlock()
-	for _, key := range keys {
-		if e := c.entries[key]; e != nil {
-			e.asked.Store(true)
-		}
-	}
 }
