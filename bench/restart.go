@@ -39,7 +39,7 @@ func (r RestartResult) String() string {
 // it with -9 and measures the start on what it left.
 func Restart(ctx context.Context, binary, dir string, ids int64) (RestartResult, error) {
 	res := RestartResult{IDs: ids}
-	p, err := startProcess(ctx, binary, dir)
+	p, err := startProcess(ctx, binary, dir, "--no-auth")
 	if err != nil {
 		return res, err
 	}
@@ -52,7 +52,7 @@ func Restart(ctx context.Context, binary, dir string, ids int64) (RestartResult,
 	res.Resident = p.memory("VmRSS:")
 	p.kill()
 	began := time.Now()
-	if p, err = startProcess(ctx, binary, dir); err != nil {
+	if p, err = startProcess(ctx, binary, dir, "--no-auth"); err != nil {
 		return res, err
 	}
 	defer p.kill()
@@ -67,9 +67,9 @@ type process struct {
 	http, kfka string
 }
 
-func startProcess(ctx context.Context, binary, dir string) (*process, error) {
+func startProcess(ctx context.Context, binary, dir string, flags ...string) (*process, error) {
 	p := &process{dir: dir, http: freeAddr(), kfka: freeAddr()}
-	p.cmd = exec.CommandContext(ctx, binary, "run", "--no-auth", "--data", dir, "--http", p.http, "--kafka-listen", p.kfka, "--log-level", "warn")
+	p.cmd = exec.CommandContext(ctx, binary, append([]string{"run", "--data", dir, "--http", p.http, "--kafka-listen", p.kfka, "--log-level", "warn"}, flags...)...)
 	p.cmd.Stderr = os.Stderr
 	if err := p.cmd.Start(); err != nil {
 		return nil, err
@@ -133,6 +133,24 @@ func (p *process) fill(ctx context.Context, n int64) error {
 		}
 		time.Sleep(20 * time.Millisecond)
 	}
+}
+
+// cpu is what the process has used so far, to 10 ms.
+func (p *process) cpu() time.Duration {
+	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", p.cmd.Process.Pid))
+	if err != nil {
+		return 0
+	}
+	_, rest, _ := strings.Cut(string(stat), ") ") // the program's name may have blanks
+	var ticks int64
+	for _, field := range strings.Fields(rest)[11:13] { // of the program and of the kernel for it
+		n, err := strconv.ParseInt(field, 10, 64)
+		if err != nil {
+			return 0
+		}
+		ticks += n
+	}
+	return time.Duration(ticks) * 10 * time.Millisecond // USER_HZ is 100 on every Linux
 }
 
 // memory is a line of the process's status in bytes, 0 where there is none.

@@ -1,23 +1,17 @@
 package bench
 
 import (
-	"bufio"
 	"bytes"
 	"context"
 	"fmt"
-	"io"
-	"net"
 	"net/http"
+	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
 
-	"github.com/gorilla/mux"
-
-	"tallybook/api"
-	"tallybook/pipeline/collector"
 	"tallybook/pipeline/producer"
 	"tallybook/schemas"
 	"tallybook/store"
@@ -25,66 +19,55 @@ import (
 
 const (
 	checkCustomers   = 200
-	checkConnections = 16
+	checkConnections = 64
 	checkPath        = "/v1/validateRequest"
 	ordersCheck      = `{"apiName":"orders","apiversion":"v1","endPointName":"/orders"}`
 )
 
-// checked is a service with a catalog: customers with a quota each, and workers.
+// checked is 'tallybook run' as a process of its own, with a catalog of
+// customers with a quota each.
 type checked struct {
-	*served
-	addr  string
+	served
+	*process
 	keys  []string // of customers
 	admin string
 }
 
-func (r *rig) serveChecks(ctx context.Context) (*checked, error) {
-	partitions, err := r.kafka.EnsureTopics(ctx, 4, 1)
-	if err != nil {
-		return nil, err
-	}
+func startChecked(ctx context.Context, binary, dir string) (*checked, error) {
 	c := &checked{admin: store.NewKeyText()}
-	if _, err := r.store.CreateKey(ctx, "bench", c.admin, store.Key{Role: store.RoleAdmin}); err != nil {
+	if err := c.fillCatalog(ctx, dir); err != nil {
 		return nil, err
 	}
-	if _, err := r.store.CreateRoute(ctx, "bench", store.Route{API: "orders", Version: "v1"}); err != nil {
+	var err error
+	if c.process, err = startProcess(ctx, binary, dir); err != nil {
 		return nil, err
+	}
+	c.served = served{url: "http://" + c.http, client: &http.Client{Transport: withKey{c.admin, &http.Transport{MaxIdleConnsPerHost: 256}}}}
+	return c, nil
+}
+
+func (c *checked) fillCatalog(ctx context.Context, dir string) error {
+	st, err := store.Open(ctx, filepath.Join(dir, "tallybook.db"), store.Options{})
+	if err != nil {
+		return err
+	}
+	defer st.Close()
+	if _, err := st.CreateKey(ctx, "bench", c.admin, store.Key{Role: store.RoleAdmin}); err != nil {
+		return err
+	}
+	if _, err := st.CreateRoute(ctx, "bench", store.Route{API: "orders", Version: "v1"}); err != nil {
+		return err
 	}
 	for n := range checkCustomers {
 		key := store.NewKeyText()
-		_, _, err := r.store.CreateCustomer(ctx, "bench", key, store.Customer{Name: fmt.Sprint(n), Timezone: "Europe/Berlin", Currency: "EUR"},
+		_, _, err := st.CreateCustomer(ctx, "bench", key, store.Customer{Name: fmt.Sprint(n), Timezone: "Europe/Berlin", Currency: "EUR"},
 			[]store.Subscription{{API: "orders", Version: "v1", Quota: &schemas.Quota{Limit: "1000000", Period: "month"}}})
 		if err != nil {
-			return nil, err
+			return err
 		}
 		c.keys = append(c.keys, key)
 	}
-	collect, err := collector.New(collector.Config{Kafka: r.kafka, Partitions: partitions, Store: r.store, Log: r.log})
-	if err != nil {
-		return nil, err
-	}
-	router := mux.NewRouter()
-	if err := api.Mount(router, api.Options{Guard: &api.Guard{Store: r.store}, Log: r.log}, collect.Endpoints()); err != nil {
-		return nil, err
-	}
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		return nil, err
-	}
-	server := collector.Server("", router)
-	ctx, cancel := context.WithCancel(ctx)
-	w := r.workers(defaultWorkers())
-	var running sync.WaitGroup
-	running.Go(func() { _ = collect.Run(ctx) })
-	running.Go(func() { _ = server.Serve(l) }) // ends by Close below
-	running.Go(func() { _ = w.Run(ctx) })
-	c.addr = l.Addr().String()
-	c.served = &served{rig: r, url: "http://" + c.addr, client: &http.Client{Transport: withKey{c.admin, &http.Transport{MaxIdleConnsPerHost: 256}}},
-		stop: func() { server.Close(); cancel(); running.Wait() }}
-	for w.Ready() != nil {
-		time.Sleep(time.Millisecond)
-	}
-	return c, nil
+	return nil
 }
 
 // withKey sends a key with every request that has none.
@@ -101,98 +84,123 @@ func (t withKey) RoundTrip(r *http.Request) (*http.Response, error) {
 	return t.next.RoundTrip(r)
 }
 
-// ask sends one request on a connection that stays open, and reads its answer.
-// net/http's client would take more of the two cores than the service.
-func ask(conn net.Conn, in *bufio.Reader, request []byte) ([]byte, error) {
-	if _, err := conn.Write(request); err != nil {
-		return nil, err
-	}
-	res, err := http.ReadResponse(in, nil)
-	if err != nil {
-		return nil, err
-	}
-	defer res.Body.Close()
-	body, err := io.ReadAll(res.Body)
-	if err == nil && res.StatusCode != http.StatusOK {
-		err = fmt.Errorf("%s: %s", res.Status, body)
-	}
-	return body, err
-}
-
 func (c *checked) request(key, body string) []byte {
 	return fmt.Appendf(nil, "POST %s HTTP/1.1\r\nHost: %s\r\napiKey: %s\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%s",
-		checkPath, c.addr, key, len(body), body)
+		checkPath, c.http, key, len(body), body)
 }
 
-// checks asks for the given time on several connections: at rate a second, as
-// fast as it goes with 0. Latency counts from when a request was due.
-func (c *checked) checks(lasts time.Duration, rate int) (CollectorResult, error) {
-	var mu sync.Mutex
-	var took []time.Duration
-	var failed error
-	var next atomic.Int64
-	began := time.Now()
-	var running sync.WaitGroup
-	for range checkConnections {
-		running.Go(func() {
-			mine, err := c.checkLoop(began, lasts, rate, &next)
-			mu.Lock()
-			defer mu.Unlock()
-			took = append(took, mine...)
-			if err != nil {
-				failed = err
-			}
-		})
+// validatePart is access checks: as many as go, in batches, at a rate alone and
+// beside a flow of events, and how soon they know of a usage.
+func (c *Config) validatePart(ctx context.Context, dir string) error {
+	const rate, flow, lasts = 5000, 50_000, 10 * time.Second
+	s, err := startChecked(ctx, c.Binary, dir)
+	if err != nil {
+		return err
 	}
-	running.Wait()
-	if failed != nil || len(took) == 0 {
-		return CollectorResult{}, fmt.Errorf("%d checks: %w", len(took), failed)
+	defer s.kill()
+	c.printf("validate: POST %s to 'tallybook run' by %d customers with a quota each, %d keep-alive connections; clients on the same cores\n",
+		checkPath, checkCustomers, checkConnections)
+	load := &checkLoad{addr: s.http, connections: checkConnections, lasts: lasts}
+	for _, key := range s.keys {
+		load.requests = append(load.requests, s.request(key, ordersCheck))
+	}
+	if err := c.checkPhase(s, "as fast as it goes", load.closed); err != nil {
+		return err
+	}
+	if err := c.validateBatches(s); err != nil {
+		return err
+	}
+	steady := func() (CollectorResult, error) { return load.open(rate) }
+	if err := c.checkPhase(s, "alone", steady); err != nil {
+		return err
+	}
+	return c.besideEvents(ctx, s, load, flow, steady)
+}
+
+// checkPhase prints what a load got, and the CPU that service and client took for it.
+func (c *Config) checkPhase(s *checked, what string, run func() (CollectorResult, error)) error {
+	mine, its := cpuTime(), s.cpu()
+	res, err := run()
+	if err != nil {
+		return err
+	}
+	mine, its = cpuTime()-mine, s.cpu()-its
+	per := func(cpu time.Duration) float64 { return float64(cpu.Microseconds()) / float64(res.Events) }
+	c.printf("  %-34s %8.0f checks/s  p50 %s  p99 %s  CPU %.1f µs a check of the service's process, %.1f µs of the clients'\n", what,
+		float64(res.Events)/res.Wall.Seconds(), res.P50.Round(10*time.Microsecond), res.P99.Round(10*time.Microsecond), per(its), per(mine))
+	return nil
+}
+
+// besideEvents is a load of checks while events flow in over HTTP at the given
+// rate, and probes of how soon a decision knows of a usage.
+func (c *Config) besideEvents(ctx context.Context, s *checked, load *checkLoad, rate int, steady func() (CollectorResult, error)) error {
+	const size = 500
+	all, err := bodies(ctx, int(load.lasts.Seconds()+1)*rate/size, size, producer.GenerateConfig{Seed: 9, Shape: producer.Live, Rate: float64(rate), Start: time.Now()})
+	if err != nil {
+		return err
+	}
+	var sent atomic.Int64
+	flowed := make(chan error, 1)
+	mine, its, began := cpuTime(), s.cpu(), time.Now()
+	go func() { flowed <- s.flow(all, time.Second*size/time.Duration(rate), &sent) }()
+	lags := s.probeDecisions(began.Add(load.lasts - 2*time.Second))
+	if err := c.checkPhase(s, fmt.Sprintf("beside %d events/s", rate), steady); err != nil {
+		return err
+	}
+	if err := <-flowed; err != nil {
+		return err
 	}
 	wall := time.Since(began)
-	slices.Sort(took)
-	return CollectorResult{Events: int64(len(took)), Wall: wall, P50: took[len(took)/2], P99: took[len(took)*99/100]}, nil
+	c.printf("  %-34s %8.0f events/s; of the two cores the service's process took %.0f %%, the clients %.0f %%\n", "events that came in",
+		float64(sent.Load())/wall.Seconds(), 50*float64(s.cpu()-its)/float64(wall), 50*float64(cpuTime()-mine)/float64(wall))
+	probes := <-lags
+	if probes.err != nil {
+		return probes.err
+	}
+	slices.Sort(probes.lags)
+	c.printf("  a usage is in the decision after     p50 %s  max %s (%d probes)\n", probes.lags[len(probes.lags)/2].Round(time.Millisecond),
+		probes.lags[len(probes.lags)-1].Round(time.Millisecond), len(probes.lags))
+	return nil
 }
 
-func (c *checked) checkLoop(began time.Time, lasts time.Duration, rate int, next *atomic.Int64) (took []time.Duration, err error) {
-	conn, err := net.Dial("tcp", c.addr)
-	if err != nil {
-		return nil, err
-	}
-	defer conn.Close()
-	in := bufio.NewReader(conn)
-	requests := make([][]byte, len(c.keys))
-	for i, key := range c.keys {
-		requests[i] = c.request(key, ordersCheck)
-	}
-	for time.Since(began) < lasts {
-		n := next.Add(1) - 1
-		due := time.Now()
-		if rate > 0 {
-			due = began.Add(time.Duration(n) * time.Second / time.Duration(rate))
-			time.Sleep(time.Until(due))
+type decisionLags struct {
+	lags []time.Duration
+	err  error
+}
+
+// probeDecisions sends a usage of another customer every 100 ms until a time.
+func (c *checked) probeDecisions(until time.Time) <-chan decisionLags {
+	done := make(chan decisionLags, 1)
+	go func() {
+		var mu sync.Mutex
+		var all decisionLags
+		var running sync.WaitGroup
+		for n := 0; time.Now().Before(until); n++ {
+			running.Go(func() {
+				lag, err := c.decisionLag(c.keys[n%len(c.keys)])
+				mu.Lock()
+				defer mu.Unlock()
+				if all.lags = append(all.lags, lag); err != nil {
+					all.err = err
+				}
+			})
+			time.Sleep(100 * time.Millisecond)
 		}
-		body, err := ask(conn, in, requests[int(n)%len(requests)])
-		if err != nil {
-			return took, err
-		}
-		if !bytes.Contains(body, []byte(`"allowed":true`)) {
-			return took, fmt.Errorf("refused: %s", body)
-		}
-		took = append(took, time.Since(due))
-	}
-	return took, nil
+		running.Wait()
+		done <- all
+	}()
+	return done
 }
 
 // decisionLag is the time from the 2xx of a usage until a decision counts it.
 func (c *checked) decisionLag(key string) (time.Duration, error) {
-	conn, err := net.Dial("tcp", c.addr)
+	conn, err := dialChecks(c.http)
 	if err != nil {
 		return 0, err
 	}
 	defer conn.Close()
-	in := bufio.NewReader(conn)
 	used := func() (string, error) {
-		body, err := ask(conn, in, c.request(key, ordersCheck))
+		body, err := conn.ask(c.request(key, ordersCheck))
 		_, rest, _ := strings.Cut(string(body), `"used":`)
 		n, _, _ := strings.Cut(rest, ",")
 		return n, err
@@ -229,92 +237,30 @@ func (c *checked) decisionLag(key string) (time.Duration, error) {
 	}
 }
 
-// validatePart is access checks: as many as go, at a rate beside a flow of
-// events, in batches, and how soon they know of a usage.
-func (c *Config) validatePart(ctx context.Context, dir string) error {
-	const rate, flow, size, lasts = 5000, 50_000, 500, 10 * time.Second
-	r, err := openRig(ctx, dir, 4)
-	if err != nil {
-		return err
-	}
-	defer r.close()
-	s, err := r.serveChecks(ctx)
-	if err != nil {
-		return err
-	}
-	defer s.stop()
-	c.printf("validate: POST %s by %d customers with a quota each, %d keep-alive connections\n", checkPath, checkCustomers, checkConnections)
-	print := func(what string, res CollectorResult) {
-		c.printf("  %-34s %8.0f checks/s  p50 %s  p99 %s\n", what, float64(res.Events)/res.Wall.Seconds(),
-			res.P50.Round(10*time.Microsecond), res.P99.Round(10*time.Microsecond))
-	}
-	res, err := s.checks(lasts, 0)
-	if err != nil {
-		return err
-	}
-	print("as fast as it goes", res)
-	if err := c.validateBatches(s); err != nil {
-		return err
-	}
-	all, err := bodies(ctx, int(lasts.Seconds())*flow/size, size, producer.GenerateConfig{Seed: 9})
-	if err != nil {
-		return err
-	}
-	var sent atomic.Int64
-	flowed := make(chan error, 1)
-	began := time.Now()
-	go func() { flowed <- s.flow(all, time.Second*size/flow, &sent) }()
-	var lags []time.Duration
-	lagged := make(chan error, 1)
-	go func() {
-		for n := 0; time.Since(began) < lasts-2*time.Second; n++ {
-			lag, err := s.decisionLag(s.keys[n%len(s.keys)])
-			if err != nil {
-				lagged <- err
-				return
-			}
-			lags = append(lags, lag)
-		}
-		lagged <- nil
-	}()
-	if res, err = s.checks(lasts, rate); err != nil {
-		return err
-	}
-	if err := <-flowed; err != nil {
-		return err
-	}
-	flowing := float64(sent.Load()) / time.Since(began).Seconds()
-	if err := <-lagged; err != nil {
-		return err
-	}
-	print(fmt.Sprintf("beside %.0f events/s", flowing), res)
-	slices.Sort(lags)
-	c.printf("  a usage is in the decision after     p50 %s  max %s (%d probes)\n",
-		lags[len(lags)/2].Round(time.Millisecond), lags[len(lags)-1].Round(time.Millisecond), len(lags))
-	return nil
-}
-
 func (c *Config) validateBatches(s *checked) error {
 	var b strings.Builder
 	for n := range 1000 {
 		fmt.Fprintf(&b, `,{"apiKey":%q,%s`, s.keys[n%len(s.keys)], ordersCheck[1:])
 	}
 	request := s.request(s.admin, "["+b.String()[1:]+"]")
-	conn, err := net.Dial("tcp", s.addr)
+	conn, err := dialChecks(s.http)
 	if err != nil {
 		return err
 	}
 	defer conn.Close()
-	in := bufio.NewReader(conn)
 	took := make([]time.Duration, 200)
 	for i := range took {
 		at := time.Now()
-		if _, err := ask(conn, in, request); err != nil {
+		body, err := conn.ask(request)
+		if err != nil {
 			return err
+		}
+		if n := bytes.Count(body, []byte(`"allowed":true`)); n != 1000 {
+			return fmt.Errorf("%d of a batch of 1000 are allowed", n)
 		}
 		took[i] = time.Since(at)
 	}
-	slices.Sort(took)
-	c.printf("  a batch of 1000                    p50 %s  p99 %s\n", took[len(took)/2].Round(10*time.Microsecond), took[len(took)*99/100].Round(10*time.Microsecond))
+	res := latencies(took, 0)
+	c.printf("  a batch of 1000                    p50 %s  p99 %s\n", res.P50.Round(10*time.Microsecond), res.P99.Round(10*time.Microsecond))
 	return nil
 }
