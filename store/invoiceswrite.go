@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -228,7 +229,8 @@ func (s *Store) VoidInvoice(ctx context.Context, actor, id string) (Invoice, err
 }
 
 // CreditInvoice takes a final invoice back by a credit note of its own, which is
-// returned. Its period is not billed or adjusted again.
+// returned. Its period is not billed or adjusted again; earlier periods that it
+// adjusted are owed as before it, so that the next invoice adjusts them.
 func (s *Store) CreditInvoice(ctx context.Context, actor, id, reason string) (Invoice, error) {
 	var note schemas.Invoice
 	_, err := s.changeInvoice(ctx, actor, "credit", id, func(w *writeTx, i *Invoice) error {
@@ -238,13 +240,22 @@ func (s *Store) CreditInvoice(ctx context.Context, actor, id, reason string) (In
 		note = i.Invoice
 		note.ID, note.Kind, note.Number, note.IssuedAt = newID(), schemas.KindCreditNote, "", time.Time{}
 		note.CreditOf, note.CreditFor, note.Reason = i.ID, i.Number, reason
-		note.Total = negated(i.Total)
+		note.Total, note.Net = negated(i.Total), negated(i.Net)
+		note.Taxes = slices.Clone(i.Taxes)
+		for n := range note.Taxes {
+			note.Taxes[n].Base, note.Taxes[n].Amount = negated(i.Taxes[n].Base), negated(i.Taxes[n].Amount)
+		}
 		note.Lines = make([]schemas.InvoiceLine, len(i.Lines))
 		for n, line := range i.Lines {
 			line.Kind, line.Amount = schemas.LineCredit, negated(line.Amount)
 			note.Lines[n] = line
 		}
 		i.Status = "credited"
+		for p := range i.Periods[1:] {
+			if err := takeBackAdjustments(ctx, w, i, p+1); err != nil {
+				return err
+			}
+		}
 		if err := s.insertInvoice(ctx, w, &note, "credit/"+i.ID); err != nil {
 			return err
 		}

@@ -185,11 +185,14 @@ func (p *partition) resume(ctx context.Context) error {
 
 // poll fetches once, folds what came and closes the batch when it is time.
 func (p *partition) poll(ctx, hard context.Context) error {
-	now := p.cfg.Now()
 	if p.batch.empty() {
 		p.idle(ctx)
 	}
+	var now time.Time // no earlier than what was fetched: its times are held against it
 	next, err := p.log.fetch(ctx, p.batch.ledger.Next, func(rec *record) error {
+		if now.IsZero() {
+			now = p.cfg.Now()
+		}
 		if err := p.process(hard, rec, now); err != nil {
 			return err
 		}
@@ -214,7 +217,7 @@ func (p *partition) poll(ctx, hard context.Context) error {
 		p.batch.ledger.Gaps += gap
 		p.batch.ledger.Next = next
 	}
-	p.metrics.fetched(p.log.end-p.batch.ledger.Next, p.log.rec.time, now)
+	p.metrics.fetched(p.log.end-p.batch.ledger.Next, p.log.rec.time, p.cfg.Now())
 	return p.closeIfDue(hard)
 }
 
