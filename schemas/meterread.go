@@ -73,6 +73,16 @@ func (r *MeterReader) Columns() []string {
 	return names
 }
 
+// Reads reports whether the meter looks at a typed column.
+func (r *MeterReader) Reads(f Field) bool {
+	for i := range r.dims {
+		if r.dims[i].column == column(f) {
+			return true
+		}
+	}
+	return r.value.steps != nil && r.value.column == column(f)
+}
+
 // MeterValue is what a meter takes from an event. Problem says why a value that
 // was given is not counted; the event itself is.
 type MeterValue struct {

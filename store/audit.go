@@ -21,7 +21,8 @@ type Audit struct {
 	After   any
 }
 
-// audit writes a change in the transaction that makes it.
+// audit writes a change in the transaction that makes it; where prices depend on
+// what changed, it raises their generation.
 func (s *Store) audit(ctx context.Context, w *writeTx, a Audit) error {
 	before, err := auditJSON(a.Before)
 	if err != nil {
@@ -33,6 +34,9 @@ func (s *Store) audit(ctx context.Context, w *writeTx, a Audit) error {
 	}
 	if w.audited != nil {
 		w.audited(a)
+	}
+	if err := notePrices(ctx, w, &a); err != nil {
+		return err
 	}
 	return w.exec(ctx, `INSERT INTO audit (at, actor, action, noun, subject, account, before, after) VALUES (?, ?, ?, ?, ?, ?, ?, ?)`,
 		s.opts.Now().UnixMicro(), a.Actor, a.Action, a.Noun, a.Subject, a.Account, before, after)

@@ -58,6 +58,8 @@ func (s *Store) checkpointAll(ctx context.Context, batch []*Checkpoint, results 
 			seen = append(seen, ids...)
 		case errors.Is(err, errFenced):
 			results[i] = Result{Outcome: Fenced}
+		case errors.Is(err, errOutdated):
+			results[i] = Result{Outcome: Outdated}
 		case isDataError(err):
 			w.rollback()
 			results[i] = Result{Refused, fmt.Errorf("checkpoint %s/%d at %d: %w", c.From.Topic, c.From.ID, c.From.Next, err)}
@@ -81,8 +83,10 @@ func (s *Store) checkpointAll(ctx context.Context, batch []*Checkpoint, results 
 	return false, seen, err
 }
 
-// errFenced: the position is another's.
-var errFenced = errors.New("fenced")
+var (
+	errFenced   = errors.New("fenced")   // the position is another's
+	errOutdated = errors.New("outdated") // the prices are others
+)
 
 func (s *Store) applyOne(ctx context.Context, w *writeTx, c *Checkpoint) (ids [][16]byte, err error) {
 	if err := c.validate(); err != nil {
@@ -91,6 +95,9 @@ func (s *Store) applyOne(ctx context.Context, w *writeTx, c *Checkpoint) (ids []
 	var already bool
 	err = s.step("checkpoint", func() (err error) {
 		if err := checkMeters(ctx, w, c); err != nil {
+			return err
+		}
+		if already, err = checkPrices(ctx, w, c); err != nil || already {
 			return err
 		}
 		already, err = movePosition(ctx, w, c)
@@ -158,6 +165,16 @@ func movePosition(ctx context.Context, w *writeTx, c *Checkpoint) (already bool,
 	if err != nil || moved == 1 {
 		return false, err
 	}
+	if already, err = wasApplied(ctx, w, c); err == nil && !already {
+		err = errFenced
+	}
+	return already, err
+}
+
+// wasApplied reports whether the position is where this very checkpoint leaves
+// it; errFenced where it is neither there nor where the checkpoint begins.
+func wasApplied(ctx context.Context, w *writeTx, c *Checkpoint) (bool, error) {
+	from, to := &c.From, &c.To
 	is, err := scanPosition(w.conn.QueryRowContext(ctx, positionQuery, string(from.Topic), from.ID))
 	switch {
 	case errors.Is(err, ErrNotFound):
@@ -166,6 +183,8 @@ func movePosition(ctx context.Context, w *writeTx, c *Checkpoint) (already bool,
 		return false, engineError(err)
 	case is.Epoch == from.Epoch && is.Next == to.Next && is.LastHash == to.LastHash:
 		return true, nil
+	case is.Epoch == from.Epoch && is.Next == from.Next:
+		return false, nil
 	}
 	return false, errFenced
 }

@@ -102,6 +102,7 @@ type Checkpoint struct {
 	Sketches []SketchPack // one per account and hour
 
 	Subscribed *SubscribedUse // nil: no request names a customer or a subscription
+	Pricing    *Pricing       // nil: it has no request
 }
 
 // Outcome of one partition's checkpoint within a transaction.
@@ -115,6 +116,9 @@ const (
 	// Refused: the store refuses the data itself; nothing of it was written,
 	// and unchanged it never will be.
 	Refused
+	// Outdated: the catalog has changed since its requests were rated, in a way
+	// that may concern them; nothing of it was written. Rated again, it may be.
+	Outdated
 )
 
 // Result is a checkpoint's outcome; Err says why it was Refused.

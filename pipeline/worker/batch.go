@@ -51,6 +51,7 @@ type batch struct {
 	ledger store.Ledger
 
 	meters    meterFolds
+	rates     rates
 	latencies *latencies // usage only
 	apps      []store.AppEvent
 
@@ -100,6 +101,7 @@ func (b *batch) start(next int64, in *interner) {
 	if b.latencies != nil {
 		b.latencies.reset()
 	}
+	b.rates.reset()
 	b.apps = nil
 	b.errors.reset()
 	b.ledger = store.Ledger{First: next, Next: next}
@@ -126,6 +128,9 @@ func (b *batch) count(ev *schemas.Event, account []byte, offset, clock int64) {
 		b.rows.Row = append(b.rows.Row, 0)
 	}
 	b.fold(&b.rows, row, ev, 1)
+	if b.topic == schemas.Usage {
+		b.rates.cells = append(b.rates.cells, int32(b.cells.hit))
+	}
 	if ev.Twin != "" {
 		b.countTwin(ev, accountCode, offset, clock)
 	}
@@ -134,14 +139,18 @@ func (b *batch) count(ev *schemas.Event, account []byte, offset, clock int64) {
 // fold adds the numbers of row n, which ev holds decoded, to the rollups; a row
 // of sign -1 takes away what its event had added. Everything that an archive
 // row counts for goes through here, so that the archive's signed sum and the
-// rollups agree.
+// rollups agree; meters that read what rating fills in wait for it (foldLate).
 func (b *batch) fold(rows *archive.Rows, n int, ev *schemas.Event, sign int64) {
+	family := familyOf(b.topic, ev.Type)
 	if len(b.meters.all) > 0 {
+		unrated := rows == &b.rows && family == schemas.FamilyRequest
 		for _, m := range b.meters.of(rows.Type[n], ev.Type) {
-			b.meters.fold(m, cellKey{account: rows.Account[n], hour: schemas.HourOf(ev.Time)}, ev, sign)
+			if !m.late || !unrated {
+				b.meters.fold(m, cellKey{account: rows.Account[n], hour: schemas.HourOf(ev.Time)}, ev, sign)
+			}
 		}
 	}
-	if family := familyOf(b.topic, ev.Type); family != nil {
+	if family != nil {
 		key := cellKey{account: rows.Account[n], hour: schemas.HourOf(ev.Time)}
 		cells := b.cells
 		if family == schemas.FamilyRated {
@@ -275,5 +284,5 @@ func resetRows(r *archive.Rows) {
 	}
 	r.Status, r.LatencyMS = r.Status[:0], r.LatencyMS[:0]
 	r.Quantity, r.Bytes, r.Dimensions = r.Quantity[:0], r.Bytes[:0], r.Dimensions[:0]
-	r.Amount, r.Row = r.Amount[:0], r.Row[:0]
+	r.PriceVersion, r.Amount, r.Currency, r.Row = r.PriceVersion[:0], r.Amount[:0], r.Currency[:0], r.Row[:0]
 }

@@ -69,10 +69,10 @@ func (c *checkpointer) write(job *writeJob) error {
 	job.result, err = c.commit(cp)
 	began = c.lap("commit", began)
 	if err != nil || job.result.Outcome != store.Applied {
-		// Only a refused checkpoint is known not to be committed. A fenced one may
-		// be: its commit was applied, the answer lost, and then the other owner
-		// came. That owner publishes or discards the files.
-		if err == nil && job.result.Outcome == store.Refused {
+		// Only a refused or outdated checkpoint is known not to be committed. A
+		// fenced one may be: its commit was applied, the answer lost, and then the
+		// other owner came. That owner publishes or discards the files.
+		if err == nil && job.result.Outcome != store.Fenced {
 			c.discard(cp)
 		}
 		return err
@@ -109,7 +109,7 @@ func (c *checkpointer) stage(job *writeJob) (*store.Checkpoint, error) {
 	cp.Corrections = b.corrections
 	sets := []*archive.Rows{&b.rows, &b.fixes}
 	if b.topic == schemas.Usage {
-		cp.Subscribed = subscribedUse(sets...)
+		cp.Pricing, cp.Subscribed = b.rates.pricing(), subscribedUse(sets...)
 	}
 	if len(b.errors.rows) > 0 {
 		b.errors.fold(cp)

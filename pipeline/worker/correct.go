@@ -90,7 +90,11 @@ func (p *partition) correct(hard context.Context) error {
 		case outcome == repeated:
 			b.ledger.Duplicate++
 		default:
-			if err := p.apply(c, found[c.key]); err != nil {
+			err := p.apply(hard, c, found[c.key])
+			switch {
+			case hard.Err() != nil:
+				return errCut
+			case err != nil:
 				return unreadable(c, err)
 			}
 			p.window.remember(c.own, idTag(c.own), c.clock)

@@ -2,6 +2,7 @@ package worker
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"fmt"
 
@@ -13,14 +14,14 @@ import (
 // apply makes the signed rows of a correction: those in force are taken away
 // exactly as they are, with the numbers that they were rated with, and an
 // amendment's one row is added.
-func (p *partition) apply(c *pending, o *original) error {
+func (p *partition) apply(hard context.Context, c *pending, o *original) error {
 	b := p.batch
 	address := archive.Address{ID: []byte(c.id), Source: []byte(c.source), TargetID: []byte(c.ID),
 		Offset: c.record.offset, LogTime: c.clock, Sign: -1}
-	app := false
+	app, n := false, 0
 	for _, image := range o.rows {
-		n, err := b.takeAway(image, address)
-		if err != nil {
+		var err error
+		if n, err = b.takeAway(image, address); err != nil {
 			return err
 		}
 		app = app || b.fixes.String(b.fixes.Type[n]) == schemas.TypeAppEvent
@@ -28,7 +29,11 @@ func (p *partition) apply(c *pending, o *original) error {
 	}
 	o.revision, o.rows, o.retracted = c.Revision, nil, !c.amends
 	if c.amends {
-		o.rows = []json.RawMessage{b.amend(&p.event, c.account, address)}
+		image, err := p.amend(hard, c, address, n)
+		if err != nil {
+			return err
+		}
+		o.rows = []json.RawMessage{image}
 		address.Row++
 	}
 	b.ledger.Counted++
@@ -69,15 +74,25 @@ func (b *batch) takeAway(image []byte, address archive.Address) (n int, err erro
 	return n, nil
 }
 
-// amend adds the row of sign +1 of an event with new data, and returns its image.
-func (b *batch) amend(ev *schemas.Event, account []byte, address archive.Address) json.RawMessage {
+// amend adds the row of sign +1 of the event in p.event, which has new data and
+// takes the place of row was, and returns its image.
+func (p *partition) amend(hard context.Context, c *pending, address archive.Address, was int) (json.RawMessage, error) {
+	b, ev := p.batch, &p.event
 	r, in := &b.fixes, b.dims.intern
-	n := b.appendRow(r, ev, in.code(account), address.Offset, address.LogTime)
+	n := b.appendRow(r, ev, in.code(c.account), address.Offset, address.LogTime)
 	r.Pad()
 	r.Row[n], r.TargetID[n] = address.Row, in.code(address.TargetID)
 	r.Dict = in.strings
-	b.fold(r, n, ev, 1)
-	return r.Image(n)
+	if err := p.rateAmended(hard, n, was); err != nil {
+		return nil, err
+	}
+	r.Dict = in.strings
+	rated, err := eventOf(r, n)
+	if err != nil {
+		return nil, err
+	}
+	b.fold(r, n, rated, 1)
+	return r.Image(n), nil
 }
 
 // eventOf is the event that an archive row was made of, as far as folding looks

@@ -2,6 +2,7 @@ package worker
 
 import (
 	"context"
+	"slices"
 	"sync"
 	"time"
 
@@ -105,6 +106,7 @@ type meterFolds struct {
 type meterFold struct {
 	meter  *schemas.Meter
 	reader *schemas.MeterReader
+	late   bool // it reads what rating fills in
 	cells  *cells
 	values sketchLog // of a PERCENTILE meter
 }
@@ -116,7 +118,9 @@ func (f *meterFolds) start(topic schemas.Topic, list *store.MeterList, in *inter
 		f.list, f.all = list, nil
 		for i := range list.Meters {
 			if m := &list.Meters[i]; m.Family.Topic == topic {
-				f.all = append(f.all, &meterFold{meter: m, reader: schemas.NewMeterReader(m),
+				reader := schemas.NewMeterReader(m)
+				f.all = append(f.all, &meterFold{meter: m, reader: reader,
+					late:  reader.Reads(schemas.Customer) || reader.Reads(schemas.Subscription),
 					cells: &cells{family: m.Family, slots: make([]uint32, 64)}})
 			}
 		}
@@ -151,6 +155,11 @@ func (f *meterFolds) of(code archive.Code, eventType []byte) []*meterFold {
 	}
 	f.last, f.lastOf = code, list
 	return list
+}
+
+// anyLate reports whether a meter reads what rating fills in.
+func (f *meterFolds) anyLate() bool {
+	return slices.ContainsFunc(f.all, func(m *meterFold) bool { return m.late })
 }
 
 // fold adds an event to a meter, or takes it back. Sums stay within 64 bits, as

@@ -21,29 +21,17 @@ const slowSearch = 5 * time.Second
 // where they were corrected before, else in this batch, else in the archive.
 // Everything below the batch is in one of these, since nothing is on its way.
 // It tries until hard ends: a store or an archive that is away is waited for.
-func (p *partition) findOriginals(hard context.Context, corrections []pending) (originals, error) {
-	wait := newBackoff(p.cfg.RetryMin, p.cfg.RetryMax)
+func (p *partition) findOriginals(hard context.Context, corrections []pending) (found originals, err error) {
 	began := p.cfg.Now()
-	for {
-		found, err := p.lookUp(hard, corrections)
-		if err == nil {
-			if wait.tries > 0 {
-				p.setState("")
-			}
-			if took := p.cfg.Now().Sub(began); took > slowSearch {
-				p.cfg.Log.Warn("a search for originals of corrections held the partition up", "topic", p.Topic, "partition", p.ID,
-					"corrections", len(corrections), "took", took)
-			}
-			return found, nil
-		}
-		if hard.Err() != nil {
-			return nil, hard.Err()
-		}
-		delay := wait.next()
-		p.cfg.Log.Error("corrections wait for their originals", "topic", p.Topic, "partition", p.ID, "error", err, "retry_in", delay)
-		p.setState("originals of corrections: " + err.Error())
-		sleep(hard, delay)
+	err = p.await(hard, "originals of corrections", func() (err error) {
+		found, err = p.lookUp(hard, corrections)
+		return err
+	})
+	if took := p.cfg.Now().Sub(began); err == nil && took > slowSearch {
+		p.cfg.Log.Warn("a search for originals of corrections held the partition up", "topic", p.Topic, "partition", p.ID,
+			"corrections", len(corrections), "took", took)
 	}
+	return found, err
 }
 
 func (p *partition) lookUp(ctx context.Context, corrections []pending) (originals, error) {

@@ -337,10 +337,13 @@ func (p *partition) closeBatch(hard context.Context) error {
 	if err := p.settle(hard, true); err != nil {
 		return err
 	}
+	b := p.batch
+	if err := p.rate(hard, b); err != nil {
+		return err
+	}
 	if err := p.correct(hard); err != nil {
 		return err
 	}
-	b := p.batch
 	to := p.pos
 	to.Next, to.Clock = b.ledger.Next, p.clock
 	if b.ledger.Records > 0 {
@@ -398,6 +401,11 @@ func (p *partition) settle(hard context.Context, wait bool) error {
 		return errFenced
 	case done.result.Outcome == store.Refused:
 		return p.refused(done)
+	case done.result.Outcome == store.Outdated:
+		if err := p.rateAgain(hard, done); err != nil || !wait {
+			return err
+		}
+		return p.settle(hard, true)
 	}
 	p.nowLive(done.metering.Fresh)
 	p.spare, p.races = done.batch, 0

@@ -75,6 +75,7 @@ func TestPoison(t *testing.T) {
 		message("", event("acct-0", "no key", "2026-01-01T00:00:00Z")),
 	)
 	r.sent["acct-0"] += 3
+	r.free++
 	r.start().drain()
 	r.check()
 	rows := r.errorRows()

@@ -17,8 +17,8 @@ import (
 	"tallybook/store"
 )
 
-// The rig's acct-0 has a customer with a subscription and a quota a day; the
-// requests of acct-1 name a customer without one.
+// The rig's acct-0 has a customer with a subscription, a price and a quota a day;
+// the requests of acct-1 name a customer without one.
 const (
 	quotaOfRig = `{"limit":40,"period":"day","hard":true,"thresholds":[50]}`
 	stampOf0   = `"customer":"cust-0","subscription":"sub-0",`
@@ -51,7 +51,11 @@ func (r *rig) makeQuota() {
 		VALUES ('cust-%d', 'acct-%d', '', '', '', '', 'UTC', 'USD', 0)`
 	r.sql(fmt.Sprintf(customer, 0, 0), fmt.Sprintf(customer, 1, 1),
 		`INSERT INTO subscriptions (id, customer, api, version, pricing_model, quota, starts_at, created_at)
-		VALUES ('sub-0', 'cust-0', 'orders', 'v1', '', '`+quotaOfRig+`', 0, 0)`)
+		VALUES ('sub-0', 'cust-0', 'orders', 'v1', 'plan', '`+quotaOfRig+`', 0, 0)`,
+		`INSERT INTO routes (id, api, version, endpoint, created_at) VALUES ('r-0', 'orders', 'v1', '/orders', 0)`,
+		`INSERT INTO prices (version, route, pricing_model, model, params, effective_from, created_at)
+		VALUES (7, 'r-0', 'plan', 'per_unit', '{"unit_price":"0.25"}', 0, 0)`,
+		`UPDATE price_generation SET generation = 1`)
 }
 
 // noteUse adds an archived request to what the quota must show.
@@ -91,7 +95,7 @@ func (r *rig) checkQuotas(s *store.Store) {
 	var lost int64
 	for _, a := range r.alerts(s) {
 		switch {
-		case a.Kind == store.AlertSubscription && strings.HasPrefix(a.Key, "cust-1/unknown_route/"):
+		case a.Kind == store.AlertSubscription && strings.HasPrefix(a.Key, "cust-1/no_subscription/"):
 			lost += a.Count
 		case !want[a.Key] || a.Count != 1:
 			r.t.Errorf("alert %+v, which is not due", a)

@@ -36,9 +36,11 @@ type rig struct {
 	fault func(step string) (before, after error)
 
 	sent     map[string]int64 // accepted events by account
+	free     int64            // of acct-0, those whose route has no price
 	apps     map[string]bool  // application events that must be there, as account and id
 	bad, dup int64
 	used     map[schemas.Day]schemas.Decimal // of the quota, as the archive has it
+	owed     schemas.Decimal                 // amounts, as the archive has them
 	lost     int64                           // requests of no subscription there
 	floor    int64                           // the position was seen here, and must not go back
 }
@@ -224,7 +226,7 @@ func (r *rig) check() {
 	s := r.openStore()
 	defer s.Close()
 	var files []store.ArchiveFile
-	rollups := map[string]int64{}
+	rollups, amount := map[string]int64{}, schemas.Decimal{}
 	var ledger store.Ledger
 	err := s.View(ctx, func(v *store.View) (err error) {
 		if files, err = v.Files(store.FileFilter{}); err != nil {
@@ -234,6 +236,7 @@ func (r *rig) check() {
 		if err = v.Rollups(q, func(row *store.Rollup) error {
 			rollups[fmt.Sprintf("%s %d", row.Series.Account, row.Window)] += row.Count
 			rollups[row.Series.Account] += row.Count
+			amount = plus(amount, row.Amount)
 			return nil
 		}); err != nil {
 			return err
@@ -271,6 +274,10 @@ func (r *rig) check() {
 	}
 	r.checkMeters(s, archived)
 	r.checkQuotas(s)
+	priced := r.sent["acct-0"] - r.free
+	if want := (schemas.Decimal{Units: priced / 4, Nanos: int32(priced%4) * 250_000_000}); amount != want || r.owed != want {
+		r.t.Errorf("amounts of %v in rollups, %v in the archive, want %v", amount, r.owed, want)
+	}
 	var total int64
 	for account, want := range r.sent {
 		total += want
@@ -298,7 +305,7 @@ func (r *rig) readArchive(files []store.ArchiveFile) (counts map[string]int64, i
 		known[f.Name] = true
 	}
 	counts, ids = map[string]int64{}, map[string]bool{}
-	r.used, r.lost = map[schemas.Day]schemas.Decimal{}, 0
+	r.used, r.lost, r.owed = map[schemas.Day]schemas.Decimal{}, 0, schemas.Decimal{}
 	a := archive.New(r.bucket)
 	err := r.bucket.List(ctx, "", func(name string, _ int64) error {
 		if name[0] == '_' {
@@ -310,7 +317,7 @@ func (r *rig) readArchive(files []store.ArchiveFile) (counts map[string]int64, i
 		delete(known, name)
 		columns := []string{"id", "account", "type", "time", "customer", "subscription"}
 		if strings.HasPrefix(name, string(schemas.Usage)) {
-			columns = append(columns, "quantity")
+			columns = append(columns, "quantity", "amount")
 		}
 		return a.Read(ctx, name, columns, func(rows *archive.Rows) error {
 			for i := range rows.Len() {
@@ -318,6 +325,7 @@ func (r *rig) readArchive(files []store.ArchiveFile) (counts map[string]int64, i
 					continue
 				}
 				r.noteUse(rows, i)
+				r.owed = plus(r.owed, amountAt(rows, i))
 				account := rows.String(rows.Account[i])
 				counts[fmt.Sprintf("%s %d", account, schemas.HourOf(rows.Time[i]))]++
 				counts[account]++

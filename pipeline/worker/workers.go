@@ -53,6 +53,7 @@ type Config struct {
 	budget  *idBudget
 	trouble *trouble
 	meters  *meterSource
+	prices  *priceSource
 }
 
 // trouble is what keeps all partitions from going on, in words, for readiness.
@@ -106,6 +107,7 @@ func (c *Config) fill() {
 	c.budget = &idBudget{max: c.DedupeMaxIDs}
 	c.trouble = &trouble{}
 	c.meters = &meterSource{}
+	c.prices = &priceSource{}
 }
 
 // Workers process the partitions that the consumer group gives to this process.

@@ -47,5 +47,8 @@
 // the differences are what each event costs at its place, and add up to the
 // whole, also where a minimum, a cap or a tier's edge was met on the way.
 //
+// Where a price looks at each event alone (PerEvent) the share of an event is
+// known when it happens, whatever came before it and comes after: OfEvent.
+//
 // A Line explains itself: its Parts add up to its amount to the last digit.
 package rating

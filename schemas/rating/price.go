@@ -145,13 +145,6 @@ func (p *Price) contradictions(at string) (bad []schemas.FieldProblem) {
 // Model is the name of the pricing model.
 func (p *Price) Model() string { return p.model }
 
-// UnitPrice is the price of a unit where every unit costs the same whatever the
-// others did, so that an event's share of the bill is known when it happens.
-func (p *Price) UnitPrice() (price Number, ok bool) {
-	ok = p.model == "per_unit" && p.freeUnits.Sign() == 0 && p.discount.Sign() == 0 && p.minimum.Sign() == 0 && p.maximum.IsZero()
-	return p.unitPrice, ok
-}
-
 func problem(field, format string, args ...any) schemas.FieldProblem {
 	return schemas.FieldProblem{Field: field, Problem: field + " " + fmt.Sprintf(format, args...)}
 }

@@ -2,7 +2,6 @@ package rating_test
 
 import (
 	"encoding/json"
-	"fmt"
 	"reflect"
 	"strings"
 	"testing"
@@ -275,21 +274,6 @@ func TestParse(t *testing.T) {
 		}
 		if !reflect.DeepEqual(got, c.want) || (price == nil) != (bad != nil) {
 			t.Errorf("%s %.200s: got faults of %q, want %q", c.model, c.params, got, c.want)
-		}
-	}
-}
-
-func TestUnitPrice(t *testing.T) {
-	for params, want := range map[string]string{
-		`{"unit_price":"0.01","currency_precision":2}`:    "0.01 true",
-		`{"unit_price":"0.01","minimum_amount":"0"}`:      "0.01 true",
-		`{"unit_price":"0.01","minimum_amount":"1"}`:      "0.01 false",
-		`{"unit_price":"0.01","maximum_amount":"1"}`:      "0.01 false",
-		`{"unit_price":"0.01","free_units":"1"}`:          "0.01 false",
-		`{"unit_price":"0.01","discount_percent":"12.5"}`: "0.01 false",
-	} {
-		if got := fmt.Sprint(parse(t, "per_unit", params).UnitPrice()); got != want {
-			t.Errorf("%s: got %s, want %s", params, got, want)
 		}
 	}
 }
