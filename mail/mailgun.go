@@ -4,11 +4,19 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"io"
+	"maps"
+	"mime/multipart"
 	"net/http"
+	"net/textproto"
 	"net/url"
+	"slices"
 	"strings"
 	"time"
+
+	"tallybook/store"
 )
 
 // mailgun posts a form to {base}/v3/{domain}/messages, Basic api:KEY.
@@ -31,17 +39,44 @@ func (p *mailgun) send(ctx context.Context, m *message) Outcome {
 	if len(m.tags) > 0 {
 		form["o:tag"] = m.tags
 	}
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, p.url, strings.NewReader(form.Encode()))
+	body, contentType, err := formBody(form, m.file)
+	if err != nil {
+		return Outcome{Class: Payload, Message: clip(err.Error())}
+	}
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, p.url, body)
 	if err != nil {
 		return Outcome{Class: Configuration, Message: clip(err.Error())}
 	}
-	req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	req.Header.Set("Content-Type", contentType)
 	req.SetBasicAuth("api", p.key)
 	answer, failed := call(p.client, req, p.now)
 	if failed != nil {
 		return *failed
 	}
 	return classifyMailgun(answer)
+}
+
+// formBody is the form as it is posted: with a file in parts.
+func formBody(form url.Values, file *store.MailAttachment) (body io.Reader, contentType string, err error) {
+	if file == nil {
+		return strings.NewReader(form.Encode()), "application/x-www-form-urlencoded", nil
+	}
+	var b bytes.Buffer
+	parts := multipart.NewWriter(&b)
+	for _, name := range slices.Sorted(maps.Keys(form)) {
+		for _, value := range form[name] {
+			if err := parts.WriteField(name, value); err != nil {
+				return nil, "", err
+			}
+		}
+	}
+	header := textproto.MIMEHeader{"Content-Type": {file.Type},
+		"Content-Disposition": {multipart.FileContentDisposition("attachment", file.Name)}}
+	part, err := parts.CreatePart(header)
+	if err == nil {
+		_, err = part.Write(file.Content)
+	}
+	return &b, parts.FormDataContentType(), errors.Join(err, parts.Close())
 }
 
 // classifyMailgun finds the class of Mailgun's answer.

@@ -28,6 +28,13 @@ type mandrillMessage struct {
 	Headers   map[string]string   `json:"headers"`
 	Metadata  map[string]string   `json:"metadata"`
 	Tags      []string            `json:"tags,omitempty"`
+	Files     []mandrillFile      `json:"attachments,omitempty"`
+}
+
+type mandrillFile struct {
+	Type    string `json:"type"`
+	Name    string `json:"name"`
+	Content []byte `json:"content"` // base64
 }
 
 type mandrillRecipient struct {
@@ -37,6 +44,10 @@ type mandrillRecipient struct {
 }
 
 func (p *mandrill) send(ctx context.Context, m *message) Outcome {
+	var files []mandrillFile
+	if f := m.file; f != nil {
+		files = []mandrillFile{{f.Type, f.Name, f.Content}}
+	}
 	body, err := json.Marshal(struct {
 		Key     string          `json:"key"`
 		Message mandrillMessage `json:"message"`
@@ -44,7 +55,7 @@ func (p *mandrill) send(ctx context.Context, m *message) Outcome {
 	}{p.key, mandrillMessage{HTML: m.html, Text: m.text, Subject: m.subject, FromEmail: m.from.Address, FromName: m.from.Name,
 		To:       []mandrillRecipient{{m.to.Address, m.to.Name, "to"}},
 		Headers:  map[string]string{"Message-Id": m.headerID},
-		Metadata: map[string]string{"outbox_id": m.id}, Tags: m.tags}, false})
+		Metadata: map[string]string{"outbox_id": m.id}, Tags: m.tags, Files: files}, false})
 	if err != nil {
 		return Outcome{Class: Payload, Message: clip(err.Error())}
 	}

@@ -39,7 +39,7 @@ func messageOf(t testing.TB, r Request) *message {
 	}
 	return newMessage(&store.Mail{ID: "0123456789abcdef0123456789abcdef", To: r.To, ToName: r.ToName, From: r.From, FromName: r.FromName,
 		Subject: r.Subject, HeaderID: "<0123456789abcdef0123456789abcdef@mg.example.com>", Tags: []string{"trip"},
-		CreatedAt: time.Date(2019, 1, 22, 0, 0, 0, 0, time.UTC)}, r.Body)
+		CreatedAt: time.Date(2019, 1, 22, 0, 0, 0, 0, time.UTC)}, &store.MailBody{HTML: r.Body, Attachment: r.Attachment})
 }
 
 func TestMIME(t *testing.T) {

@@ -142,7 +142,7 @@ func (s *Sender) sendDeferred(ctx context.Context, id string) error {
 	if err != nil {
 		return err
 	}
-	html, err := s.store.MailHTML(ctx, id)
+	body, err := s.store.MailBody(ctx, id)
 	if err != nil {
 		return err
 	}
@@ -177,7 +177,7 @@ func (s *Sender) sendDeferred(ctx context.Context, id string) error {
 		return err
 	}
 	m.MailState = store.MailState{Status: store.MailSending, Asking: at.Name, LeaseUntil: lease}
-	s.round(ctx, &m, html, at)
+	s.round(ctx, &m, &body, at)
 	return nil
 }
 

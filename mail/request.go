@@ -10,6 +10,8 @@ import (
 	"unicode/utf8"
 
 	"github.com/go-json-experiment/json"
+
+	"tallybook/store"
 )
 
 const (
@@ -18,6 +20,8 @@ const (
 	maxTags    = 10
 	maxTag     = 50
 	maxKey     = 255
+
+	maxAttachment = 10 << 20 // in base64 that is less than what the providers take
 )
 
 // Request is a mail as its sender wrote it; the body is HTML.
@@ -30,6 +34,10 @@ type Request struct {
 	Body        string   `json:"body"`
 	Tags        []string `json:"tags,omitempty"`
 	OnAmbiguous string   `json:"on_ambiguous,omitempty"` // FailOver or Hold
+
+	// Attachment is for mails of our own; a repeat with the same key may have
+	// another.
+	Attachment *store.MailAttachment `json:"-"`
 }
 
 // What to do when a provider may have accepted a mail.
@@ -93,7 +101,22 @@ func (r *Request) Check() error {
 	if r.OnAmbiguous != "" && r.OnAmbiguous != FailOver && r.OnAmbiguous != Hold {
 		return invalid("on_ambiguous", "must be %q or %q, not %q", FailOver, Hold, clip(r.OnAmbiguous))
 	}
+	if err := checkAttachment(r.Attachment); err != nil {
+		return err
+	}
 	return r.checkTags()
+}
+
+func checkAttachment(a *store.MailAttachment) error {
+	switch {
+	case a == nil:
+		return nil
+	case len(a.Content) > maxAttachment:
+		return invalid("attachment", "may have up to %d bytes, not %d", maxAttachment, len(a.Content))
+	case a.Name == "" || a.Type == "":
+		return invalid("attachment", "must have a name and a media type")
+	}
+	return errors.Join(checkLine("attachment", a.Name, maxName), checkLine("attachment", a.Type, maxName))
 }
 
 func (r *Request) checkTags() error {

@@ -14,10 +14,10 @@ import (
 // mail's own fault, beginning with a seat that is already recorded as being
 // asked. Every answer is recorded together with who is asked next. It leaves in
 // m where the mail stands.
-func (s *Sender) round(ctx context.Context, m *store.Mail, html string, at *seat) {
+func (s *Sender) round(ctx context.Context, m *store.Mail, body *store.MailBody, at *seat) {
 	ctx, cancel := context.WithTimeout(ctx, s.opts.Config.RoundTimeout)
 	defer cancel()
-	msg := newMessage(m, html)
+	msg := newMessage(m, body)
 	var asked []*gate
 	var outcomes []Outcome
 	for at != nil {

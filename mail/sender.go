@@ -166,7 +166,7 @@ func (s *Sender) newMail(o *Order, scope string) *store.NewMail {
 	now := s.opts.Now().UTC().Truncate(time.Microsecond)
 	id := newID(now)
 	_, domain, _ := strings.Cut(o.From, "@")
-	m := &store.NewMail{HTML: o.Body, Mail: store.Mail{ID: id, Account: o.Account, To: o.To, ToName: o.ToName,
+	m := &store.NewMail{MailBody: store.MailBody{HTML: o.Body, Attachment: o.Attachment}, Mail: store.Mail{ID: id, Account: o.Account, To: o.To, ToName: o.ToName,
 		From: o.From, FromName: o.FromName, Subject: o.Subject, Tags: o.Tags, OnAmbiguous: o.OnAmbiguous,
 		HeaderID: "<" + id + "@" + strings.ToLower(domain) + ">", CreatedAt: now}}
 	if m.OnAmbiguous == "" {
@@ -233,7 +233,7 @@ func (s *Sender) sendNew(ctx context.Context, m *store.NewMail) (first *store.Ma
 		s.nudge()
 		return nil, answerOf(&m.Mail), nil
 	}
-	s.round(ctx, &m.Mail, m.HTML, at)
+	s.round(ctx, &m.Mail, &m.MailBody, at)
 	return nil, answerOf(&m.Mail), nil
 }
 

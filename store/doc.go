@@ -32,7 +32,7 @@
 //	invoices       invoices and credit notes as JSON with their digest; a final one never changes
 //	invoice_series the last number of each series
 //	invoice_billed what was billed for an invoice's period in all, and up to which cut
-//	mails          a mail and where it stands; its text is in mail_bodies
+//	mails          a mail and where it stands; its text is in mail_bodies, its file in mail_attachments
 //	mail_attempts  calls of providers; mail_keys: first answers by Idempotency-Key
 //	mail_seen      providers whose webhooks named a mail
 //	mail_suppressions  recipients to whom nothing is sent

@@ -83,10 +83,22 @@ type Alert struct {
 	At                 time.Time
 }
 
+// MailBody is a mail's text, and the file that goes with it.
+type MailBody struct {
+	HTML       string
+	Attachment *MailAttachment // nil: none
+}
+
+// MailAttachment is a file with its name and media type.
+type MailAttachment struct {
+	Name, Type string
+	Content    []byte
+}
+
 // NewMail is a mail that enters the store.
 type NewMail struct {
 	Mail
-	HTML   string
+	MailBody
 	Key    *MailKey // nil: without
 	Alerts []Alert
 	Answer *MailAnswer // of a mail that is settled at once; kept with Key
@@ -125,7 +137,7 @@ func (s *Store) AddMail(ctx context.Context, m *NewMail) (first *MailKey, err er
 		if err != nil {
 			return err
 		}
-		if err := w.exec(ctx, `INSERT INTO mail_bodies (mail, html) VALUES (?, ?)`, m.ID, m.HTML); err != nil {
+		if err := addMailBody(ctx, w, m.ID, &m.MailBody); err != nil {
 			return err
 		}
 		if err := answerMail(ctx, w, m.ID, m.Answer); err != nil {
@@ -137,6 +149,14 @@ func (s *Store) AddMail(ctx context.Context, m *NewMail) (first *MailKey, err er
 		return nil, fmt.Errorf("record mail %s: %w", m.ID, err)
 	}
 	return first, nil
+}
+
+func addMailBody(ctx context.Context, w *writeTx, id string, b *MailBody) error {
+	err := w.exec(ctx, `INSERT INTO mail_bodies (mail, html) VALUES (?, ?)`, id, b.HTML)
+	if a := b.Attachment; a != nil && err == nil {
+		err = w.exec(ctx, `INSERT INTO mail_attachments (mail, name, type, content) VALUES (?, ?, ?, ?)`, id, a.Name, a.Type, a.Content)
+	}
+	return err
 }
 
 // MailStep is what became of a mail in sending: an attempt, and where it stands

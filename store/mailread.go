@@ -48,16 +48,22 @@ func (s *Store) Mail(ctx context.Context, id string) (Mail, error) {
 	return m, nil
 }
 
-// MailHTML is a mail's text.
-func (s *Store) MailHTML(ctx context.Context, id string) (html string, err error) {
-	err = s.read.QueryRowContext(ctx, `SELECT html FROM mail_bodies WHERE mail = ?`, id).Scan(&html)
+// MailBody is a mail's text and the file that goes with it.
+func (s *Store) MailBody(ctx context.Context, id string) (b MailBody, err error) {
+	var a MailAttachment
+	var name, kind sql.NullString
+	err = s.read.QueryRowContext(ctx, `SELECT b.html, a.name, a.type, a.content FROM mail_bodies b LEFT JOIN mail_attachments a ON a.mail = b.mail
+		WHERE b.mail = ?`, id).Scan(&b.HTML, &name, &kind, &a.Content)
 	if errors.Is(err, sql.ErrNoRows) {
 		err = ErrNotFound
 	}
 	if err != nil {
-		return "", fmt.Errorf("read the text of mail %s: %w", id, engineError(err))
+		return b, fmt.Errorf("read the text of mail %s: %w", id, engineError(err))
 	}
-	return html, nil
+	if a.Name, a.Type = name.String, kind.String; name.Valid {
+		b.Attachment = &a
+	}
+	return b, nil
 }
 
 // MailAttempts are a mail's attempts in their order.
