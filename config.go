@@ -56,7 +56,9 @@ type config struct {
 	MandrillKey string                    `koanf:"mandrill-webhook-key"`
 	PublicURL   string                    `koanf:"public-url"`
 
-	InvoiceGrace time.Duration `koanf:"invoice-grace"`
+	InvoiceGrace  time.Duration `koanf:"invoice-grace"`
+	InvoiceIssuer string        `koanf:"invoice-issuer"`
+	InvoiceNote   string        `koanf:"invoice-note"`
 
 	KafkaTLS          bool   `koanf:"kafka-tls"`
 	KafkaCA           string `koanf:"kafka-ca"`
@@ -106,6 +108,8 @@ func addFlags(f *pflag.FlagSet) {
 	f.String("mailgun-signing-key", "", "`key` that Mailgun signs its webhooks with, where an account has none of its own; better in the environment than in a list of processes")
 	f.String("mandrill-webhook-key", "", "`key` that Mandrill signs its webhooks with, as above")
 	f.String("public-url", "", "`URL` that the outside reaches this server by: Mandrill signs it")
+	f.String("invoice-issuer", "", "who issues invoices, in `lines`: name, address, tax number")
+	f.String("invoice-note", "", "`text` on every invoice, such as how to pay")
 	f.Duration("invoice-grace", jobs.DefaultGrace, "how long after its month an invoice becomes final; late events go into the next one")
 	f.String("mail-config", "", "JSON or YAML `file` of mail providers (default: mails are written to DATA/mail)")
 	f.String("log-level", "info", "debug, info, warn or error")
@@ -197,6 +201,8 @@ func (c *config) check() error {
 		return fmt.Errorf("--rate-limit %g: allowed are 0 (no limit) to 1000000", c.RateLimit)
 	case c.PublicURL != "" && !strings.HasPrefix(c.PublicURL, "https://") && !strings.HasPrefix(c.PublicURL, "http://"):
 		return fmt.Errorf("--public-url %q: it must begin with https:// or http://", c.PublicURL)
+	case len(c.InvoiceIssuer) > maxInvoiceText || len(c.InvoiceNote) > maxInvoiceText:
+		return fmt.Errorf("--invoice-issuer and --invoice-note may have up to %d bytes each", maxInvoiceText)
 	case c.InvoiceGrace < 0 || c.InvoiceGrace > 90*24*time.Hour:
 		return fmt.Errorf("--invoice-grace %s: allowed are 0 to 2160h (90 days)", c.InvoiceGrace)
 	case !slices.Contains([]string{"debug", "info", "warn", "error"}, c.LogLevel):

@@ -22,10 +22,13 @@ import (
 	"tallybook/store"
 )
 
+// maxInvoiceText bounds the texts that stand on every document.
+const maxInvoiceText = 2000
+
 // invoiceJob makes invoices; kafka is asked which partitions were read to their
 // end (nil: every partition's log clock is waited for).
 func (c *config) invoiceJob(st *store.Store, ar *archive.Archive, kafka *broker.Kafka) jobs.Job {
-	cfg := jobs.InvoicesConfig{Store: st, Archive: ar, Grace: c.InvoiceGrace}
+	cfg := jobs.InvoicesConfig{Store: st, Archive: ar, Grace: c.InvoiceGrace, Issuer: c.InvoiceIssuer, Note: c.InvoiceNote}
 	if kafka != nil {
 		cfg.LogEnds = func(ctx context.Context) (map[schemas.Partition]int64, error) { return logEnds(ctx, st, kafka) }
 	}

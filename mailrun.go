@@ -18,6 +18,7 @@ import (
 	"tallybook/jobs"
 	"tallybook/mail"
 	"tallybook/pipeline/broker"
+	"tallybook/query"
 	"tallybook/schemas"
 	"tallybook/store"
 )
@@ -143,5 +144,5 @@ func mailJobs(c *config, st *store.Store, now func() time.Time) (outbox, alerts 
 // alertConfig says where alerts go.
 func alertConfig(c *config, st *store.Store, sender *mail.Sender) jobs.AlertConfig {
 	return jobs.AlertConfig{Store: st, Mail: sender, From: c.AlertFrom, Operators: c.AlertEmail,
-		Webhook: c.AlertHook, WebhookSecret: c.AlertSecret, Log: c.logger()}
+		Webhook: c.AlertHook, WebhookSecret: c.AlertSecret, Log: c.logger(), InvoicePDF: query.InvoicePDF}
 }

@@ -1,12 +1,16 @@
 package jobs
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"net/http"
+	"strings"
 	"time"
+	"unicode/utf8"
 
 	"golang.org/x/sync/errgroup"
 
@@ -23,6 +27,9 @@ type AlertConfig struct {
 	Webhook       string // URL; "": none
 	WebhookSecret string
 	Log           *slog.Logger
+
+	// InvoicePDF draws a document as it was issued, for the mail that it goes with.
+	InvoicePDF func(out io.Writer, i *store.Invoice) error
 }
 
 const (
@@ -100,6 +107,12 @@ func clipped(text string) string { return text[:min(len(text), 500)] }
 
 // mail sends the alert to whom it concerns.
 func (c *AlertConfig) mail(ctx context.Context, a *store.DueAlert) error {
+	switch a.Kind {
+	case store.AlertInvoiceFinal, store.AlertCreditFinal:
+		return c.mailInvoice(ctx, a)
+	case store.AlertInvoicePaid, store.AlertInvoiceOverdue, store.AlertInvoiceVoid:
+		return nil // the webhook's alone
+	}
 	text, err := newAlertText(a)
 	if err != nil {
 		return err
@@ -126,23 +139,33 @@ func (c *AlertConfig) mail(ctx context.Context, a *store.DueAlert) error {
 }
 
 func (c *AlertConfig) send(ctx context.Context, key, to, name string, text alertText) error {
-	from := c.From
-	if from == "" {
-		from = c.Operators
+	return c.sendOne(ctx, key, mail.Request{To: to, ToName: name, FromName: "Tallybook", Subject: text.subject, Body: text.html(), Tags: []string{"alert"}})
+}
+
+func (c *AlertConfig) sendOne(ctx context.Context, key string, r mail.Request) error {
+	r.From = cmp.Or(c.From, c.Operators, defaultFrom)
+	if r.ToName = clippedName(r.ToName); strings.TrimSpace(r.ToName) == "" {
+		r.ToName = r.To
 	}
-	if from == "" {
-		from = defaultFrom
-	}
-	_, err := c.Mail.Send(ctx, mail.Order{Account: mail.OwnAccount, Key: "alert-" + key, Request: mail.Request{
-		To: to, ToName: name, From: from, FromName: "Tallybook", Subject: text.subject, Body: text.html(), Tags: []string{"alert"}}})
+	_, err := c.Mail.Send(ctx, mail.Order{Account: mail.OwnAccount, Key: "alert-" + key, Request: r})
 	// Sent before, in other words: its count has risen since, or an address changed.
 	if errors.Is(err, mail.ErrKeyReused) {
 		return nil
 	}
 	if err != nil {
-		return fmt.Errorf("mail to %s: %w", to, err)
+		return fmt.Errorf("mail to %s: %w", r.To, err)
 	}
 	return nil
+}
+
+// clippedName is as much of a customer's name as a mail takes.
+func clippedName(name string) string {
+	const most = 255 // bytes
+	for len(name) > most {
+		_, size := utf8.DecodeLastRuneInString(name)
+		name = name[:len(name)-size]
+	}
+	return name
 }
 
 // newAlertHook is nil where there is no webhook.

@@ -21,14 +21,14 @@ const alertTime = "2006-01-02 15:04 MST"
 func newAlertText(a *store.DueAlert) (alertText, error) {
 	if a.Kind == store.AlertThreshold || a.Kind == store.AlertLimit {
 		var q store.QuotaAlert
-		if err := json.Unmarshal(a.Details, &q); err != nil {
-			return alertText{}, fmt.Errorf("details of alert %s: %w", a.ID, err)
+		if err := detailsOf(a, &q); err != nil {
+			return alertText{}, err
 		}
 		return quotaText(&q), nil
 	}
 	var d store.DigestAlert
-	if err := json.Unmarshal(a.Details, &d); err != nil {
-		return alertText{}, fmt.Errorf("details of alert %s: %w", a.ID, err)
+	if err := detailsOf(a, &d); err != nil {
+		return alertText{}, err
 	}
 	hour := d.Hour.UTC().Format(alertTime) + " to " + d.Hour.UTC().Add(time.Hour).Format(alertTime)
 	if a.Kind == store.AlertUnknownKey {
@@ -37,6 +37,13 @@ func newAlertText(a *store.DueAlert) (alertText, error) {
 	}
 	return alertText{"Requests without a valid subscription",
 		[]string{fmt.Sprintf("%d requests were of no valid subscription (%s), from %s.", a.Count, d.Reason, hour), "They are kept, and not rated."}}, nil
+}
+
+func detailsOf(a *store.DueAlert, to any) error {
+	if err := json.Unmarshal(a.Details, to); err != nil {
+		return fmt.Errorf("details of alert %s: %w", a.ID, err)
+	}
+	return nil
 }
 
 func quotaText(q *store.QuotaAlert) alertText {

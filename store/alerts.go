@@ -18,6 +18,12 @@ const (
 	AlertSubscription = "invalid_subscription" // one for each customer, reason and hour
 	AlertThreshold    = "quota_threshold"      // one for each quota, period and threshold
 	AlertLimit        = "quota_limit"          // the threshold of 100 percent
+
+	AlertInvoiceFinal   = "invoice.finalized"     // one for each invoice
+	AlertCreditFinal    = "credit_note.finalized" // one for each credit note
+	AlertInvoicePaid    = "invoice.paid"          // one for each time that it is set
+	AlertInvoiceOverdue = "invoice.overdue"       // likewise
+	AlertInvoiceVoid    = "invoice.voided"
 )
 
 // Reasons why a request is of no subscription.
@@ -36,7 +42,7 @@ type DueAlert struct {
 	Kind, Key string
 	Account   string // "": of none
 	Customer  string
-	Details   json.RawMessage // QuotaAlert, or an object with hour and reason
+	Details   json.RawMessage // QuotaAlert, InvoiceAlert, or an object with hour and reason
 	Count     int64           // requests, of the two digests
 	CreatedAt time.Time
 	DueAt     time.Time
@@ -72,6 +78,28 @@ func tellQuota(ctx context.Context, w *writeTx, u *QuotaUse, used schemas.Decima
 	}
 	return putAlert(ctx, w, &a, QuotaAlert{Subscription: q.Subscription, Route: q.Route, Percent: percent,
 		Limit: json.Number(q.Limit.String()), Used: json.Number(used.String()), Hard: q.Hard, PeriodStart: u.Period.Start, PeriodEnd: u.Period.End})
+}
+
+// InvoiceAlert is the details of what became of a document.
+type InvoiceAlert struct {
+	ID        string              `json:"id"`
+	Kind      schemas.InvoiceKind `json:"kind"`
+	Number    string              `json:"number"`
+	Month     string              `json:"month"`
+	Currency  string              `json:"currency"`
+	Total     string              `json:"total"`
+	Status    string              `json:"status"`
+	Payment   string              `json:"payment,omitempty"`
+	CreditFor string              `json:"creditFor,omitempty"`
+}
+
+// tellInvoice puts what became of a document into the outbox, with what makes it
+// so. again tells one time from the next; "": there is but one.
+func (s *Store) tellInvoice(ctx context.Context, w *writeTx, kind string, i *Invoice, again string) error {
+	now := s.now()
+	a := DueAlert{Kind: kind, Key: i.ID + again, Account: i.Customer.Account, Customer: i.Customer.ID, Count: 1, CreatedAt: now, DueAt: now}
+	return putAlert(ctx, w, &a, InvoiceAlert{ID: i.ID, Kind: i.Kind, Number: i.Number, Month: i.Month, Currency: i.Currency, Total: i.Total,
+		Status: i.Status, Payment: i.Payment, CreditFor: i.CreditFor})
 }
 
 // tellDigest adds to the digest of the hour of at.

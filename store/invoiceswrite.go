@@ -160,7 +160,8 @@ func moveBilled(ctx context.Context, w *writeTx, a *BilledPeriod) error {
 	return err
 }
 
-// finalize gives a draft its number and its last form.
+// finalize gives a draft its number and its last form, and puts it into the
+// outbox: a document that is final is sent, once.
 func (s *Store) finalize(ctx context.Context, w *writeTx, i *schemas.Invoice, version int64, actor string) error {
 	var n int64
 	err := w.conn.QueryRowContext(ctx, `INSERT INTO invoice_series (series, last) VALUES (?, 1)
@@ -176,9 +177,9 @@ func (s *Store) finalize(ctx context.Context, w *writeTx, i *schemas.Invoice, ve
 	if err != nil {
 		return err
 	}
-	payment := "open"
+	payment, told := "open", AlertInvoiceFinal
 	if i.Kind == schemas.KindCreditNote {
-		payment = ""
+		payment, told = "", AlertCreditFinal
 	}
 	moved, err := w.execCount(ctx, `UPDATE invoices SET status = 'final', payment = ?, number = ?, document = ?, digest = ?, total = ?,
 		version = version + 1, finalized_at = ? WHERE id = ? AND version = ? AND status = 'draft'`,
@@ -188,6 +189,9 @@ func (s *Store) finalize(ctx context.Context, w *writeTx, i *schemas.Invoice, ve
 	}
 	if moved == 0 {
 		return ErrInvoiceMoved
+	}
+	if err := s.tellInvoice(ctx, w, told, &Invoice{Invoice: *i, Status: "final", Payment: payment}, ""); err != nil {
+		return err
 	}
 	return s.audit(ctx, w, Audit{Actor: actor, Action: "finalize", Noun: string(i.Kind), Subject: i.ID, Account: i.Customer.Account,
 		After: map[string]string{"number": i.Number, "month": i.Month, "total": i.Total, "currency": i.Currency}})
@@ -278,6 +282,10 @@ func negated(text string) string {
 	return "-" + text
 }
 
+// invoiceTold is what is told of an invoice that becomes paid, overdue or void. A
+// credited one is told of by its credit note.
+var invoiceTold = map[string]string{"paid": AlertInvoicePaid, "overdue": AlertInvoiceOverdue, "void": AlertInvoiceVoid}
+
 func (s *Store) changeInvoice(ctx context.Context, actor, action, id string, change func(*writeTx, *Invoice) error) (Invoice, error) {
 	var i Invoice
 	err := s.transact(ctx, func(w *writeTx) (err error) {
@@ -295,6 +303,15 @@ func (s *Store) changeInvoice(ctx context.Context, actor, action, id string, cha
 			return err
 		}
 		i.Version++
+		became := i.Payment
+		if i.Status != status {
+			became = i.Status
+		}
+		if told, ok := invoiceTold[became]; ok {
+			if err := s.tellInvoice(ctx, w, told, &i, fmt.Sprintf("/%d", i.Version)); err != nil {
+				return err
+			}
+		}
 		return s.audit(ctx, w, Audit{Actor: actor, Action: action, Noun: "invoice", Subject: id, Account: i.Customer.Account,
 			Before: map[string]string{"status": status, "payment": payment}, After: map[string]string{"status": i.Status, "payment": i.Payment}})
 	})
