@@ -20,7 +20,7 @@ func TestInvoiceStory(t *testing.T) {
 	admin := s.client(t)
 	const price = `{"pricingModelName":"standard","model":"graduated","params":{"tiers":[{"up_to":"2","unit_price":"1"},{"up_to":null,"unit_price":"0.5"}]},"effectiveFrom":"2025-01-01T00:00:00Z"}`
 	admin.want(201, admin.do("POST", "/v1/routes", `{"apiName":"shop","apiVersion":"v1","endpointName":"/orders","prices":[`+price+`]}`))
-	made := admin.want(201, admin.do("POST", "/v1/customers", `{"customerName":"Acme","pricingModelName":"standard","timezone":"Europe/Berlin","currency":"EUR",
+	made := admin.want(201, admin.do("POST", "/v1/customers", `{"customerName":"Acme","pricingModelName":"standard","timezone":"Europe/Berlin","currency":"EUR","email":"billing@acme.example",
 		"subscriptions":[{"apiName":"shop","apiVersion":"v1","startsAt":"2026-01-01T00:00:00+01:00"}]}`))
 	acme := s.client(t)
 	acme.key = made.text("apiKey")
@@ -39,6 +39,15 @@ func TestInvoiceStory(t *testing.T) {
 	s.command(t, "job", "invoices", "--now", "2026-02-03T23:00:00Z").want(t, 0, "INV-000001 is final")
 	s.command(t, "job", "invoices", "--now", "2026-02-03T23:00:00Z").want(t, 0)
 	s.command(t, "job", "list").want(t, 0, "invoices", "ok")
+	s.command(t, "job", "alerts").want(t, 0)
+	s.until(t, "the invoice is mailed", func() bool {
+		mails, err := filepath.Glob(filepath.Join(s.data, "mail", "*.eml"))
+		if err != nil || len(mails) != 1 {
+			return false
+		}
+		text, err := os.ReadFile(mails[0])
+		return err == nil && strings.Contains(string(text), "Subject: Invoice INV-000001, 2026-01: 2.50 EUR") && strings.Contains(string(text), "application/pdf")
+	})
 	list := acme.want(200, acme.do("GET", "/v1/invoices", "")).body["invoices"].([]any)
 	if len(list) != 1 || list[0].(map[string]any)["total"] != "2.50" || list[0].(map[string]any)["currency"] != "EUR" {
 		t.Fatalf("got %v", list)
