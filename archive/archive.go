@@ -32,14 +32,15 @@ func New(b Bucket) *Archive {
 // Open is the archive at a folder's path, which is created where it is missing,
 // or in an object store: s3://BUCKET/PREFIX?… (s3Location).
 func Open(url string) (*Archive, error) {
-	b, err := openBucket(url)
+	b, err := OpenBucket(url)
 	if err != nil {
 		return nil, err
 	}
 	return New(b), nil
 }
 
-func openBucket(url string) (Bucket, error) {
+// OpenBucket is the bucket at a folder's path or a URL, as Open names them.
+func OpenBucket(url string) (Bucket, error) {
 	switch scheme, _, ok := strings.Cut(url, "://"); {
 	case !ok:
 		return OpenDir(url)
@@ -199,6 +200,9 @@ func (a *Archive) OpenFile(ctx context.Context, name string) (File, error) {
 	return f, nil
 }
 
+// hashBlock is read at a time: on an object store each read is a request.
+const hashBlock = 4 << 20
+
 // Hash is the SHA-256 and the size of a file as it is stored.
 func (a *Archive) Hash(ctx context.Context, name string) (sum [32]byte, size int64, err error) {
 	f, err := a.OpenFile(ctx, name)
@@ -207,7 +211,7 @@ func (a *Archive) Hash(ctx context.Context, name string) (sum [32]byte, size int
 	}
 	defer f.Close()
 	hash := sha256.New()
-	if size, err = io.Copy(hash, io.NewSectionReader(f, 0, f.Size())); err != nil {
+	if size, err = io.CopyBuffer(hash, io.NewSectionReader(f, 0, f.Size()), make([]byte, min(f.Size()+1, hashBlock))); err != nil {
 		return sum, 0, fmt.Errorf("hash %s: %w", name, err)
 	}
 	hash.Sum(sum[:0])

@@ -200,7 +200,7 @@ func TestBlobErrors(t *testing.T) {
 			t.Errorf("%s: got %v, want a line that says that the store is overloaded or down", op, err)
 		}
 	}
-	gone, err := openBucket(strings.Replace(s.URL, "s3://test-", "s3://gone-", 1))
+	gone, err := OpenBucket(strings.Replace(s.URL, "s3://test-", "s3://gone-", 1))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -210,7 +210,7 @@ func TestBlobErrors(t *testing.T) {
 			t.Errorf("%s without a bucket: got %v", op, err)
 		}
 	}
-	away, err := openBucket("s3://bucket?endpoint=http://127.0.0.1:1&pathstyle=true")
+	away, err := OpenBucket("s3://bucket?endpoint=http://127.0.0.1:1&pathstyle=true")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -253,7 +253,7 @@ func TestBlobURL(t *testing.T) {
 		{"s3://bucket?secret=hidden", `unknown parameter "secret"`},
 		{"gs://bucket", "gs:// is not supported"},
 	} {
-		b, err := openBucket(test.url)
+		b, err := OpenBucket(test.url)
 		switch {
 		case err != nil && (!strings.Contains(err.Error(), test.want) || strings.Contains(err.Error(), "hidden")):
 			t.Errorf("%s: got %v, want %s", test.url, err, test.want)

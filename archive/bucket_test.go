@@ -31,7 +31,7 @@ func eachBucket(t *testing.T, test func(t *testing.T, b Bucket)) {
 
 func openBlob(t *testing.T, s *s3test.Server) Bucket {
 	t.Helper()
-	b, err := openBucket(s.URL)
+	b, err := OpenBucket(s.URL)
 	if err != nil {
 		t.Fatal(err)
 	}

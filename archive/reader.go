@@ -67,6 +67,7 @@ type reader struct {
 	file   File
 	footer *footer
 	tail   []byte // the end of the file, where that has been read
+	runs   []run  // read ahead, of this row group
 	rows   Rows
 	codes  map[string]Code // of rows.Dict
 	buffer []byte          // a section
@@ -86,7 +87,7 @@ func newReader() *reader {
 // release forgets the file, and what callers may have kept views of: only
 // strings of Dict outlive a call, and these are never written again.
 func (r *reader) release() {
-	r.file, r.footer, r.tail = nil, nil, r.tail[:0]
+	r.file, r.footer, r.tail, r.runs = nil, nil, r.tail[:0], nil
 	clear(r.codes)
 	clear(r.rows.Dict[1:])
 	r.rows.Dict = r.rows.Dict[:1]
@@ -138,10 +139,8 @@ func (r *reader) readAt(b []byte, offset int64) error {
 // section reads a section in one go and answers for its CRC. The bytes are
 // valid until the next call.
 func (r *reader) section(s section) ([]byte, error) {
-	var b []byte
-	if start := r.file.Size() - int64(len(r.tail)); s.offset >= start {
-		b = r.tail[s.offset-start:][:s.length]
-	} else {
+	b := r.inMemory(s)
+	if b == nil {
 		r.buffer = resize(r.buffer, s.length)
 		b = r.buffer
 		if err := r.readAt(b, s.offset); err != nil {

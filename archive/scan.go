@@ -148,7 +148,13 @@ func (r *reader) scanGroup(g *group, f *filter) error {
 	for i := range r.needed {
 		r.needed[i].loaded = false
 	}
+	if err := r.aheadOfPick(g, f); err != nil {
+		return err
+	}
 	if err := r.pick(g, f); err != nil || r.picked.empty() {
+		return err
+	}
+	if err := r.aheadOfLoad(g); err != nil {
 		return err
 	}
 	r.rows.read = r.picked.len()

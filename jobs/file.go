@@ -2,14 +2,11 @@ package jobs
 
 import (
 	"context"
-	"crypto/sha256"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"time"
 
-	"tallybook/archive"
 	"tallybook/store"
 )
 
@@ -52,19 +49,4 @@ func retryMoved(ctx context.Context, fn func(last bool) error) error {
 			return ctx.Err()
 		}
 	}
-}
-
-// hashFile is the SHA-256 of a file's bytes.
-func hashFile(ctx context.Context, ar *archive.Archive, name string) (sum [32]byte, err error) {
-	f, err := ar.OpenFile(ctx, name)
-	if err != nil {
-		return sum, err
-	}
-	defer f.Close()
-	h := sha256.New()
-	if _, err := io.Copy(h, io.NewSectionReader(f, 0, f.Size())); err != nil {
-		return sum, fmt.Errorf("hash %s: %w", name, err)
-	}
-	h.Sum(sum[:0])
-	return sum, nil
 }

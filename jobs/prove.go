@@ -133,7 +133,7 @@ func (p *prover) files(ctx context.Context) error {
 		f := &p.Bundle.Files[i]
 		listed[f.Name] = true
 		err := p.withFile(f, func(name string) error {
-			sum, err := hashFile(ctx, p.Archive, name)
+			sum, _, err := p.Archive.Hash(ctx, name)
 			if err == nil && hex.EncodeToString(sum[:]) != f.SHA256 {
 				err = differs("file %s is not the one that was written: its SHA-256 is another", f.Name)
 			}

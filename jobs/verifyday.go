@@ -20,7 +20,7 @@ func (c *dayCheck) readFile(ctx context.Context, f *store.ArchiveFile) error {
 	var rows int64
 	err := withFile(f, func(name string) error {
 		if c.cfg.Hashes {
-			sum, err := hashFile(ctx, c.cfg.Archive, name)
+			sum, _, err := c.cfg.Archive.Hash(ctx, name)
 			if err != nil {
 				return err
 			}

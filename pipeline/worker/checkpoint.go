@@ -8,6 +8,8 @@ import (
 	"sync"
 	"time"
 
+	"golang.org/x/sync/errgroup"
+
 	"tallybook/archive"
 	"tallybook/schemas"
 	"tallybook/store"
@@ -115,23 +117,35 @@ func (c *checkpointer) stage(job *writeJob) (*store.Checkpoint, error) {
 		b.errors.fold(cp)
 		sets = append(sets, b.errors.archiveRows())
 	}
+	var files []archive.StageFile
 	for _, rows := range sets {
 		for _, day := range archive.ByDay(rows) {
-			err := c.retry("stage", func() error {
-				info, err := c.p.cfg.Archive.Stage(c.hard, archive.StageFile{
-					Rows: rows, Day: day, Source: c.p.Partition, Epoch: job.from.Epoch, Random: randomName(),
-				})
-				if err == nil {
-					cp.Files = append(cp.Files, storeFile(info, c.p))
-				}
-				return err
-			})
-			if err != nil {
-				return nil, err
-			}
+			files = append(files, archive.StageFile{Rows: rows, Day: day, Source: c.p.Partition, Epoch: job.from.Epoch})
 		}
 	}
-	return cp, nil
+	cp.Files = make([]store.ArchiveFile, len(files))
+	return cp, c.each("stage", len(files), func(i int) error {
+		f := files[i]
+		f.Random = randomName()
+		info, err := c.p.cfg.Archive.Stage(c.hard, f)
+		cp.Files[i] = storeFile(info, c.p)
+		return err
+	})
+}
+
+// filesAtOnce bounds the files of a checkpoint that are written or published at a
+// time: enough to wait for a disk or an object store once instead of 64 times,
+// with few enough writers' buffers.
+const filesAtOnce = 4
+
+// each does n things of a step, several at a time, and retries each.
+func (c *checkpointer) each(step string, n int, do func(i int) error) error {
+	var g errgroup.Group
+	g.SetLimit(filesAtOnce)
+	for i := range n {
+		g.Go(func() error { return c.retry(step, func() error { return do(i) }) })
+	}
+	return g.Wait()
 }
 
 func storeFile(f archive.FileInfo, p *partition) store.ArchiveFile {
@@ -163,15 +177,10 @@ func (c *checkpointer) commit(cp *store.Checkpoint) (store.Result, error) {
 }
 
 func (c *checkpointer) publish(cp *store.Checkpoint) error {
-	for _, f := range cp.Files {
-		err := c.retry("publish", func() error {
-			return c.p.cfg.Archive.Publish(c.hard, archive.FileInfo{Name: f.Name, Staged: f.Staged})
-		})
-		if err != nil {
-			return err
-		}
-	}
-	return nil
+	return c.each("publish", len(cp.Files), func(i int) error {
+		f := &cp.Files[i]
+		return c.p.cfg.Archive.Publish(c.hard, archive.FileInfo{Name: f.Name, Staged: f.Staged})
+	})
 }
 
 // discard removes staged files that no checkpoint will ever name. What it

@@ -22,7 +22,7 @@ func TestFaults(t *testing.T) {
 				for _, nth := range []int64{1, 4} {
 					t.Run(fmt.Sprintf("%s applied=%t dies=%t nth=%d", step, applied, dies, nth), func(t *testing.T) {
 						t.Parallel()
-						faultOnce(t, step, applied, dies, nth)
+						faultOnce(newRig(t), step, applied, dies, nth)
 					})
 				}
 			}
@@ -30,8 +30,8 @@ func TestFaults(t *testing.T) {
 	}
 }
 
-func faultOnce(t *testing.T, step string, applied, dies bool, nth int64) {
-	r := newRig(t)
+func faultOnce(r *rig, step string, applied, dies bool, nth int64) {
+	t := r.t
 	r.load(0, 100)
 	var seen atomic.Int64
 	struck := make(chan struct{})

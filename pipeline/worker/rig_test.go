@@ -29,7 +29,7 @@ type rig struct {
 	t      *testing.T
 	dir    string
 	kafka  *broker.Kafka
-	bucket *archive.Mem
+	bucket archive.Bucket
 	tp     schemas.Partition
 
 	mu    sync.Mutex
@@ -49,7 +49,15 @@ func newRig(t *testing.T) *rig { return newRigOf(t, 1) }
 
 func newRigOf(t *testing.T, partitions int) *rig {
 	t.Helper()
-	r := &rig{t: t, dir: t.TempDir(), bucket: archive.NewMem(), sent: map[string]int64{}, apps: map[string]bool{},
+	bucket := archive.NewMem()
+	r := newRigOn(t, partitions, bucket)
+	bucket.Fault = func(op, name string) (error, error) { return r.step(op) }
+	return r
+}
+
+func newRigOn(t *testing.T, partitions int, bucket archive.Bucket) *rig {
+	t.Helper()
+	r := &rig{t: t, dir: t.TempDir(), bucket: bucket, sent: map[string]int64{}, apps: map[string]bool{},
 		tp: schemas.Partition{Topic: schemas.Usage, ID: 0}}
 	b, err := broker.Start(broker.Config{Dir: filepath.Join(r.dir, "kafka"), Listen: "127.0.0.1:0", Partitions: partitions,
 		MaxMessageBytes: 16 << 20, Log: quiet()})
@@ -58,7 +66,6 @@ func newRigOf(t *testing.T, partitions int) *rig {
 	}
 	t.Cleanup(func() { b.Close() })
 	r.kafka = broker.NewKafka(b.Addr())
-	r.bucket.Fault = func(op, name string) (error, error) { return r.step(op) }
 	r.makeSessions("acct-0", "acct-1")
 	r.makeQuota()
 	r.declare(spread)

@@ -1,0 +1,90 @@
+package worker
+
+import (
+	"fmt"
+	"strings"
+	"sync/atomic"
+	"testing"
+
+	"tallybook/archive"
+	"tallybook/archive/s3test"
+)
+
+// newS3Rig is a rig with its archive in an S3 server, each request to which is a
+// step: "s3 put", "s3 copy" and so on.
+func newS3Rig(t *testing.T, query ...string) (*rig, *s3test.Server) {
+	t.Helper()
+	server := s3test.New(t, query...)
+	bucket, err := archive.OpenBucket(server.URL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := newRigOn(t, 1, bucket)
+	server.SetFault(func(op, _ string) s3test.Fault {
+		switch before, after := r.step("s3 " + op); {
+		case before != nil:
+			return s3test.Refuse
+		case after != nil:
+			return s3test.Lose
+		}
+		return s3test.None
+	})
+	return r, server
+}
+
+// The fault table with the archive in S3: each kind of request fails, not applied
+// or applied without an answer, and the process goes on or dies.
+func TestFaultsS3(t *testing.T) {
+	for _, op := range []string{"put", "head", "copy", "delete", "list", "get"} {
+		for _, applied := range []bool{false, true} {
+			for _, dies := range []bool{false, true} {
+				for _, nth := range []int64{1, 4} {
+					t.Run(fmt.Sprintf("%s applied=%t dies=%t nth=%d", op, applied, dies, nth), func(t *testing.T) {
+						t.Parallel()
+						r, _ := newS3Rig(t)
+						if op == "get" { // only a take-over with files to look at reads
+							r.load(1000, 50)
+							r.start().drain()
+						}
+						faultOnce(r, "s3 "+op, applied, dies, nth)
+					})
+				}
+			}
+		}
+	}
+}
+
+// The object store refuses or swallows every request for a while: the partition
+// is not ready and says why, holds two batches at most, and goes on by itself.
+func TestS3Away(t *testing.T) {
+	for name, fault := range map[string]s3test.Fault{"refuses": s3test.Refuse, "hangs": s3test.Hang} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			r, server := newS3Rig(t, "timeout=200ms")
+			p := r.start()
+			r.load(0, 100)
+			r.until("it counts", func() bool { return p.part.nextPos.Load() == r.end() })
+			var away atomic.Bool
+			away.Store(true)
+			server.SetFault(func(string, string) s3test.Fault {
+				if away.Load() {
+					return fault
+				}
+				return s3test.None
+			})
+			before := r.end()
+			r.load(100, 500)
+			r.until("it says so", func() bool { return strings.Contains(*p.part.state.Load(), "object store") })
+			if p.part.ready.Load() {
+				t.Error("it is ready")
+			}
+			if got := p.part.nextPos.Load(); got > before+40 {
+				t.Errorf("the position moved to %d", got)
+			}
+			away.Store(false)
+			r.until("it goes on", func() bool { return p.part.nextPos.Load() == r.end() && p.part.ready.Load() })
+			p.drain()
+			r.check()
+		})
+	}
+}
