@@ -73,8 +73,9 @@ type StageFile struct {
 	Rows   *Rows
 	Day    DayRows
 	Source schemas.Partition // of the log
-	Epoch  int64             // of the partition's owner
+	Epoch  int64             // of the partition's owner; of a merged file the token of the job's lease
 	Random string            // chosen anew for each epoch: letters a-z and digits
+	Merged bool              // a job made it of other files
 }
 
 // Stage writes a file where no reader looks. When it returns nil the file is
@@ -84,9 +85,13 @@ func (a *Archive) Stage(ctx context.Context, f StageFile) (FileInfo, error) {
 	d := &f.Day
 	info := FileInfo{Dataset: f.Rows.Dataset, Day: d.Day, Partition: f.Source, First: d.First, Last: d.Last,
 		Rows: int64(len(d.Index)), MinTime: d.MinTime, MaxTime: d.MaxTime, MaxLog: d.MaxLog}
-	info.Name, info.Staged = FileName(info.Dataset, d.Day, f.Source, f.Epoch, f.Random, d.First)
-	if _, _, _, err := ParseStaged(info.Staged); err != nil {
-		return FileInfo{}, fmt.Errorf("stage: %w", err)
+	name := FileName
+	if f.Merged {
+		name = MergedName
+	}
+	info.Name, info.Staged = name(info.Dataset, d.Day, f.Source, f.Epoch, f.Random, d.First)
+	if !isStaged(info.Staged) {
+		return FileInfo{}, fmt.Errorf("stage: %q is no name of a staged file", info.Staged)
 	}
 	hash := sha256.New()
 	err := a.bucket.Put(ctx, info.Staged, func(out io.Writer) error {
@@ -119,6 +124,26 @@ func (a *Archive) Publish(ctx context.Context, f FileInfo) error {
 		return fmt.Errorf("publish %s: %w", f.Name, err)
 	}
 	return nil
+}
+
+// Finish publishes a committed file that its owner left staged, if it still is
+// what was committed (ErrDamaged).
+func (a *Archive) Finish(ctx context.Context, f FileInfo) error {
+	is, _, err := a.Hash(ctx, f.Staged)
+	if err != nil {
+		return err
+	}
+	if is != f.SHA256 {
+		return fmt.Errorf("%w: %s was committed and is not what was written; restore it from a backup of the archive under this name",
+			ErrDamaged, f.Staged)
+	}
+	err = a.Publish(ctx, f)
+	if errors.Is(err, fs.ErrExist) { // a power loss in the middle of the move left both names
+		if is, _, hashErr := a.Hash(ctx, f.Name); hashErr == nil && is == f.SHA256 {
+			return a.Discard(ctx, f.Staged)
+		}
+	}
+	return err
 }
 
 // Staged lists the staged files of a partition, of every epoch.
@@ -155,11 +180,70 @@ func (a *Archive) Published(ctx context.Context, src schemas.Partition) ([]strin
 	return names, nil
 }
 
+// StagedMerged lists the staged files that jobs made of others.
+func (a *Archive) StagedMerged(ctx context.Context) ([]string, error) {
+	return a.list(ctx, stagingFolder+mergedPrefix, func(name string) bool {
+		_, _, err := ParseMerged(name)
+		return err == nil
+	})
+}
+
+// PublishedMerged lists the published files of a dataset that jobs made of others.
+func (a *Archive) PublishedMerged(ctx context.Context, dataset schemas.Topic) ([]string, error) {
+	return a.list(ctx, string(dataset)+"/", IsMerged)
+}
+
+func (a *Archive) list(ctx context.Context, prefix string, wanted func(string) bool) (names []string, err error) {
+	err = a.bucket.List(ctx, prefix, func(name string, _ int64) error {
+		if wanted(name) {
+			names = append(names, name)
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, fmt.Errorf("list %s: %w", prefix, err)
+	}
+	return names, nil
+}
+
+// RemovePublished deletes a published file for good; one that is gone is no error.
+func (a *Archive) RemovePublished(ctx context.Context, name string) error {
+	if _, _, _, _, err := ParseFinal(name); err != nil {
+		return fmt.Errorf("remove: %w", err)
+	}
+	if err := a.bucket.Delete(ctx, name); err != nil {
+		return fmt.Errorf("remove %s: %w", name, err)
+	}
+	return nil
+}
+
+// AnyPlace calls use with the names that a committed file may be found under: its
+// place, where it waits to be published, and its place again, since it may have
+// been published in between. It ends at the first that is there; fs.ErrNotExist
+// tells that it is gone.
+func AnyPlace(final, staged string, use func(name string) error) (err error) {
+	for _, name := range []string{final, staged, final} {
+		if name == "" {
+			continue
+		}
+		if err = use(name); !errors.Is(err, fs.ErrNotExist) {
+			break
+		}
+	}
+	return err
+}
+
+// isStaged: the name is one of a staged file, of a partition or a job.
+func isStaged(name string) bool {
+	_, err := parseStaged(name)
+	return err == nil || mergedPattern.MatchString(name)
+}
+
 // Discard removes a staged file; one that is gone is no error. It refuses
 // published names.
 func (a *Archive) Discard(ctx context.Context, staged string) error {
-	if _, err := parseStaged(staged); err != nil {
-		return fmt.Errorf("discard: %w", err)
+	if !isStaged(staged) {
+		return fmt.Errorf("discard: %q is no name of a staged file", staged)
 	}
 	if err := a.bucket.Delete(ctx, staged); err != nil {
 		return fmt.Errorf("discard %s: %w", staged, err)

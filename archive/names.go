@@ -27,6 +27,18 @@ func FileName(dataset schemas.Topic, day schemas.Day, src schemas.Partition, epo
 	return final, staged
 }
 
+// MergedName is where a file belongs that a job made of others, and where it
+// waits until it is published. token is that of the job's lease; first is the
+// least offset in it.
+func MergedName(dataset schemas.Topic, day schemas.Day, src schemas.Partition, token int64, random string, first int64) (final, staged string) {
+	final = fmt.Sprintf("%s/date=%s/%s-%d-%020d-c%d-%s.parquet", dataset, day, src.Topic, src.ID, first, token, random)
+	staged = fmt.Sprintf("%sc%d-%s-%s-%d-%020d-%s-%s.parquet", stagingFolder+mergedPrefix, token, random, src.Topic, src.ID, first, dataset, day)
+	return final, staged
+}
+
+// mergedPrefix tells staged files of jobs from those of every partition.
+const mergedPrefix = "merged-"
+
 // Number groups allow no sign and no leading zero, so that each file has one name.
 const (
 	topicGroup  = `(usage|errors|emails)`
@@ -40,7 +52,9 @@ var (
 	stagedPattern = regexp.MustCompile(`^` + stagingFolder + topicGroup + `-` + numberGroup + `-e` + numberGroup +
 		`-` + randomGroup + `-` + offsetGroup + `-` + topicGroup + `-` + dateGroup + `\.parquet$`)
 	finalPattern = regexp.MustCompile(`^` + topicGroup + `/date=` + dateGroup + `/` + topicGroup + `-` + numberGroup +
-		`-` + offsetGroup + `-e` + numberGroup + `-` + randomGroup + `\.parquet$`)
+		`-` + offsetGroup + `-([ec])` + numberGroup + `-` + randomGroup + `\.parquet$`)
+	mergedPattern = regexp.MustCompile(`^` + stagingFolder + mergedPrefix + `c` + numberGroup + `-` + randomGroup + `-` + topicGroup +
+		`-` + numberGroup + `-` + offsetGroup + `-` + topicGroup + `-` + dateGroup + `\.parquet$`)
 )
 
 // fileID is what a file's name says.
@@ -48,7 +62,7 @@ type fileID struct {
 	dataset schemas.Topic
 	day     schemas.Day
 	src     schemas.Partition
-	epoch   int64
+	epoch   int64 // or the token of a merged file
 	random  string
 	first   int64
 }
@@ -97,14 +111,35 @@ func ParseStaged(name string) (final string, src schemas.Partition, epoch int64,
 	return final, id.src, id.epoch, nil
 }
 
+// ParseMerged reads the name of a merged file that is staged: where it would be
+// published, and the token of the lease that it was made under.
+func ParseMerged(name string) (final string, token int64, err error) {
+	m := mergedPattern.FindStringSubmatch(name)
+	if m == nil {
+		return "", 0, fmt.Errorf("%q is no name of a staged file that was merged", name)
+	}
+	id, err := parseID(m[3], m[4], m[1], m[2], m[5], m[6], m[7])
+	if err != nil {
+		return "", 0, fmt.Errorf("name of merged file %q: %w", name, err)
+	}
+	final, _ = MergedName(id.dataset, id.day, id.src, id.epoch, id.random, id.first)
+	return final, id.epoch, nil
+}
+
+// IsMerged reports whether a published file was made of others.
+func IsMerged(name string) bool {
+	m := finalPattern.FindStringSubmatch(name)
+	return m != nil && m[6] == "c"
+}
+
 // ParseFinal reads a published file's name: its dataset, date and partition,
-// and the epoch of the owner that wrote it.
+// and the epoch of the owner that wrote it, or the token of a merged file.
 func ParseFinal(name string) (dataset schemas.Topic, day schemas.Day, src schemas.Partition, epoch int64, err error) {
 	m := finalPattern.FindStringSubmatch(name)
 	if m == nil {
 		return "", 0, schemas.Partition{}, 0, fmt.Errorf("%q is no name of a published file", name)
 	}
-	id, err := parseID(m[3], m[4], m[6], m[7], m[5], m[1], m[2])
+	id, err := parseID(m[3], m[4], m[7], m[8], m[5], m[1], m[2])
 	if err != nil {
 		return "", 0, schemas.Partition{}, 0, fmt.Errorf("name of published file %q: %w", name, err)
 	}

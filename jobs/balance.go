@@ -2,7 +2,9 @@ package jobs
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"time"
 
 	"tallybook/archive"
 	"tallybook/schemas"
@@ -58,8 +60,7 @@ func (b *balance) run(ctx context.Context, last bool) error {
 	for i := range b.report.Partitions {
 		line := &b.report.Partitions[i]
 		b.cfg.Progress(fmt.Sprintf("balance %s/%d", line.Topic, line.Partition))
-		w := &balanceWalk{balance: b, line: line, page: ledgerPage, last: last}
-		if err := w.run(ctx); err != nil {
+		if err := b.walk(ctx, line, last); err != nil {
 			return fmt.Errorf("%s/%d: %w", line.Topic, line.Partition, err)
 		}
 		line.close()
@@ -68,9 +69,34 @@ func (b *balance) run(ctx context.Context, last bool) error {
 	return nil
 }
 
+// walkTries is how often a partition is walked anew because files were merged
+// under way: a compaction goes from one group of files to the next within seconds.
+const walkTries = 20
+
+// walk goes through a partition, and again where files were merged meanwhile.
+func (b *balance) walk(ctx context.Context, line *BalanceLine, last bool) error {
+	start := *line
+	for try := 1; ; try++ {
+		w := &balanceWalk{balance: b, line: line, page: ledgerPage, last: last}
+		err := w.run(ctx)
+		if !errors.Is(err, errMerged) || try == walkTries {
+			return err
+		}
+		*line = start
+		select {
+		case <-time.After(moveWait):
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}
+
+// errMerged: pages of files are of different states.
+var errMerged = errors.New("files were merged while they were listed")
+
 // snapshot reads positions and errors, and looks for files beyond positions, of
-// one state. The ledger's rows and the files up to those positions never change,
-// so they are read later, in pages.
+// one state. The ledger's rows up to those positions never change, nor do the
+// rows of files, so they are read later, in pages.
 func (b *balance) snapshot(v *store.View) error {
 	positions, err := v.Positions(b.cfg.Topics...)
 	if err != nil {

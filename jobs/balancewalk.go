@@ -23,6 +23,7 @@ type balanceWalk struct {
 	files   []store.ArchiveFile
 	after   int64              // the ledger's next page begins here
 	behind  *store.ArchiveFile // the files' next page begins behind it
+	changes int64              // FileChanges at the first page of files
 	noRows  bool               // there is no further page of the ledger
 	noFiles bool               // there is no further page of files
 	group   balanceGroup
@@ -105,7 +106,14 @@ func (w *balanceWalk) fill(ctx context.Context) error {
 	}
 	if len(w.files) == 0 && !w.noFiles {
 		err := w.cfg.Store.View(ctx, func(v *store.View) (err error) {
-			w.files, err = v.OwnFiles(tp, w.behind, w.page)
+			changes, err := v.FileChanges()
+			if err == nil && w.behind != nil && changes != w.changes {
+				err = errMerged
+			}
+			if err == nil {
+				w.changes = changes
+				w.files, err = v.OwnFiles(tp, w.behind, w.page)
+			}
 			return err
 		})
 		if err != nil {

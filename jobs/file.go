@@ -24,15 +24,11 @@ var errMoved = errors.New("the file is at neither of its places")
 // again, since it may have been published in between. use must be ready to
 // begin anew when it was called and failed with fs.ErrNotExist.
 func withFile(f *store.ArchiveFile, use func(name string) error) error {
-	for _, name := range []string{f.Name, f.Staged, f.Name} {
-		if name == "" {
-			continue
-		}
-		if err := use(name); !errors.Is(err, fs.ErrNotExist) {
-			return err
-		}
+	err := archive.AnyPlace(f.Name, f.Staged, use)
+	if errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("%s: %w", f.Name, errMoved)
 	}
-	return fmt.Errorf("%s: %w", f.Name, errMoved)
+	return err
 }
 
 // retryMoved runs fn until it no longer ends in errMoved, a bounded number of

@@ -173,9 +173,62 @@ func (t *total) left() []schemas.Decimal {
 // billWorkers is how many files are read at a time.
 const billWorkers = 2
 
+// rowCheck decides of each row whether it counts. A row of the log counts once,
+// whatever number of files it is in. It remembers them all, about 40 bytes each.
+type rowCheck struct {
+	mu     sync.Mutex
+	seen   map[rowAddress]uint64 // part of the row's hash
+	decide func(file string, r *schemas.BilledRow, fresh bool) (counts bool, err error)
+}
+
+type rowAddress struct {
+	offset         int64
+	partition, row int32
+}
+
+// fileCheck is a rowCheck for one file, which has no row twice. nil: all count.
+type fileCheck struct {
+	*rowCheck
+	name string
+	own  map[int32]*addresses // by partition
+}
+
+func (c *rowCheck) file(name string) *fileCheck {
+	if c == nil {
+		return nil
+	}
+	return &fileCheck{rowCheck: c, name: name, own: map[int32]*addresses{}}
+}
+
+func (c *fileCheck) counts(r *schemas.BilledRow) (bool, error) {
+	if c == nil {
+		return true, nil
+	}
+	if c.own[r.Partition] == nil {
+		c.own[r.Partition] = newAddresses()
+	}
+	if !c.own[r.Partition].add(r.Offset, r.Row) {
+		return false, differs("rows of file %s are there twice: offset %d, row %d", c.name, r.Offset, r.Row)
+	}
+	at, hash := rowAddress{r.Offset, r.Partition, r.Row}, r.Hash().Lo
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	was, seen := c.seen[at]
+	if seen && was != hash {
+		return false, differs("rows of file %s are not those of other files: offset %d, row %d", c.name, r.Offset, r.Row)
+	}
+	c.seen[at] = hash
+	return c.decide(c.name, r, !seen)
+}
+
 // scanSheets adds the rows of n files, as far as they lie below the cuts, to
 // sheets, in one pass. with calls use with the name of file i, as withFile does.
 func scanSheets(ctx context.Context, ar *archive.Archive, sheets []*sheet, n int, with func(i int, use func(name string) error) error) error {
+	return scanChecked(ctx, ar, sheets, n, nil, with)
+}
+
+// scanChecked is scanSheets for the rows that a check counts.
+func scanChecked(ctx context.Context, ar *archive.Archive, sheets []*sheet, n int, check *rowCheck, with func(i int, use func(name string) error) error) error {
 	if len(sheets) == 0 {
 		return nil
 	}
@@ -207,7 +260,8 @@ func scanSheets(ctx context.Context, ar *archive.Archive, sheets []*sheet, n int
 					break
 				}
 				err := with(i, func(name string) error {
-					return ar.Scan(scan, name, q, func(rows *archive.Rows) error { return addRows(byAccount, rows) })
+					file := check.file(name)
+					return ar.Scan(scan, name, q, func(rows *archive.Rows) error { return addRows(byAccount, file, rows) })
 				})
 				if err != nil {
 					return err
@@ -248,19 +302,25 @@ func mergeSheets(to, from []*sheet) error {
 }
 
 // addRows gives rows to the sheets of their accounts.
-func addRows(byAccount map[string][]*sheet, rows *archive.Rows) error {
+func addRows(byAccount map[string][]*sheet, file *fileCheck, rows *archive.Rows) error {
 	var r schemas.BilledRow
 	for i := range rows.Len() {
 		if rows.String(rows.Type[i]) != schemas.TypeRequest {
 			continue
 		}
-		account := rows.String(rows.Account[i])
-		for n, s := range byAccount[account] {
-			if n == 0 {
-				billedRow(&r, rows, i)
-			}
-			if !schemas.Below(s.cut, schemas.Usage, r.Partition, r.Offset) {
+		first := true
+		for _, s := range byAccount[rows.String(rows.Account[i])] {
+			if t := rows.Time[i]; t < s.from || t >= s.to || !schemas.Below(s.cut, schemas.Usage, rows.Partition, rows.Offset[i]) {
 				continue
+			}
+			if first {
+				first = false
+				billedRow(&r, rows, i)
+				if counts, err := file.counts(&r); err != nil {
+					return err
+				} else if !counts {
+					break
+				}
 			}
 			if err := s.add(&r); err != nil {
 				return fmt.Errorf("row at offset %d of partition %d: %w", r.Offset, r.Partition, err)

@@ -8,7 +8,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io/fs"
 	"slices"
 	"strings"
 
@@ -91,6 +90,9 @@ func Prove(ctx context.Context, cfg ProveConfig) error {
 	p := &prover{ProveConfig: cfg}
 	for _, step := range []func(context.Context) error{p.document, p.files, p.catalog, p.read, p.lines, p.rest} {
 		if err := step(ctx); err != nil {
+			if p.gone > 0 && errors.Is(err, ErrNotProven) {
+				err = fmt.Errorf("%w; %d of %d files that the bundle names are gone", err, p.gone, len(p.Bundle.Files))
+			}
 			return err
 		}
 	}
@@ -100,6 +102,9 @@ func Prove(ctx context.Context, cfg ProveConfig) error {
 type prover struct {
 	ProveConfig
 	doc    schemas.Invoice
+	there  []ProofFile // files of the bundle, and how many of it are gone
+	gone   int
+	others []ProofFile // of the document's dates, that the bundle does not name
 	sheets []*sheet
 	proven [][]bool // by period and price, and last its minimum: a line has it
 }
@@ -126,7 +131,9 @@ func (p *prover) document(context.Context) error {
 	return nil
 }
 
-// files are those that the bundle names, byte by byte, and no others.
+// files are those that the bundle names, byte by byte. One that is gone was
+// merged with others, or rewritten: its rows are looked for in all files of the
+// document's dates, and must come to what the document says.
 func (p *prover) files(ctx context.Context) error {
 	listed := map[string]bool{}
 	for i := range p.Bundle.Files {
@@ -139,8 +146,13 @@ func (p *prover) files(ctx context.Context) error {
 			}
 			return err
 		})
-		if err != nil {
+		switch {
+		case errors.Is(err, errMoved):
+			p.gone++
+		case err != nil:
 			return err
+		default:
+			p.there = append(p.there, *f)
 		}
 	}
 	for _, c := range p.doc.Cut {
@@ -149,15 +161,16 @@ func (p *prover) files(ctx context.Context) error {
 			return err
 		}
 		for _, name := range names {
-			if listed[name] || !p.wants(name, c.Next) {
-				continue
-			}
-			if err := p.unlisted(ctx, name); err != nil {
-				return err
+			if !listed[name] && p.wants(name, c.Next) {
+				p.others = append(p.others, ProofFile{Name: name})
 			}
 		}
 	}
-	p.Say(fmt.Sprintf("%d files: each is the one that was written, and there are no others", len(p.Bundle.Files)))
+	if p.gone > 0 {
+		p.Say(fmt.Sprintf("%d of %d files are gone, merged with others since: their rows are looked for in %d files of those dates", p.gone, len(p.Bundle.Files), len(p.others)))
+		return nil
+	}
+	p.Say(fmt.Sprintf("%d files: each is the one that was written", len(p.Bundle.Files)))
 	return nil
 }
 
@@ -173,33 +186,8 @@ func (p *prover) wants(name string, below int64) bool {
 	})
 }
 
-// unlisted: a file that is not in the bundle has no rows of the document. Those
-// of the period's first and last date may lie outside it.
-func (p *prover) unlisted(ctx context.Context, name string) error {
-	for _, x := range p.doc.Periods {
-		q := archive.ScanQuery{Columns: []string{"type", "topic_partition", "topic_offset"}, From: x.Start.UnixMicro(), To: x.End.UnixMicro(), Accounts: []string{x.Account}}
-		err := p.withFile(&ProofFile{Name: name}, func(name string) error {
-			return p.Archive.Scan(ctx, name, q, func(rows *archive.Rows) error {
-				for i := range rows.Len() {
-					if rows.String(rows.Type[i]) == schemas.TypeRequest && schemas.Below(p.doc.Cut, schemas.Usage, rows.Partition, rows.Offset[i]) {
-						return differs("file %s has rows of the period and was not there when the files were listed", name)
-					}
-				}
-				return nil
-			})
-		})
-		if err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
 func (p *prover) withFile(f *ProofFile, use func(name string) error) error {
 	err := withFile(&store.ArchiveFile{Name: f.Name, Staged: f.Staged}, use)
-	if errors.Is(err, errMoved) || errors.Is(err, fs.ErrNotExist) {
-		return differs("file %s is gone; where a compaction merged it, take the bundle again", f.Name)
-	}
 	if errors.Is(err, archive.ErrDamaged) {
 		return fmt.Errorf("%w: %w", ErrNotProven, err)
 	}
@@ -239,13 +227,42 @@ func sameJSON(a, b json.RawMessage) bool {
 	return json.Compact(&x, a) == nil && json.Compact(&y, b) == nil && bytes.Equal(x.Bytes(), y.Bytes())
 }
 
+// read adds up the rows: of the files that the bundle names, then of others. A
+// row counts once, by its address in the log, since a file and what it was merged
+// into may both be there for a while.
 func (p *prover) read(ctx context.Context) error {
 	for i := range p.doc.Periods {
 		p.sheets = append(p.sheets, newSheet(&p.doc.Periods[i], p.doc.Cut))
 		p.proven = append(p.proven, make([]bool, len(p.doc.Periods[i].Prices)+1))
 	}
-	return scanSheets(ctx, p.Archive, p.sheets, len(p.Bundle.Files), func(i int, use func(string) error) error {
-		return p.withFile(&p.Bundle.Files[i], use)
+	listed := func(file string, r *schemas.BilledRow, fresh bool) (bool, error) {
+		if !fresh {
+			return false, differs("rows of file %s are in another too: offset %d, row %d", file, r.Offset, r.Row)
+		}
+		return true, nil
+	}
+	other := func(file string, _ *schemas.BilledRow, fresh bool) (bool, error) {
+		if fresh && p.gone == 0 {
+			return false, differs("file %s has rows of the period and was not there when the files were listed", file)
+		}
+		return fresh, nil
+	}
+	check := &rowCheck{seen: map[rowAddress]uint64{}, decide: listed}
+	err := p.scan(ctx, p.there, check)
+	if err == nil {
+		check.decide = other
+		err = p.scan(ctx, p.others, check)
+	}
+	return err
+}
+
+func (p *prover) scan(ctx context.Context, files []ProofFile, check *rowCheck) error {
+	return scanChecked(ctx, p.Archive, p.sheets, len(files), check, func(i int, use func(string) error) error {
+		err := p.withFile(&files[i], use)
+		if errors.Is(err, errMoved) {
+			return differs("file %s vanished while it was read; where files are being merged, try again", files[i].Name)
+		}
+		return err
 	})
 }
 

@@ -93,8 +93,9 @@ func verifyTopic(ctx context.Context, cfg *VerifyConfig, t *TopicReport) error {
 }
 
 // findUnknown looks for published files of known partitions without a row. The
-// row comes before the publishing, so that a file which is listed first and
-// looked up then must have one; one that is gone by now was being moved.
+// row comes before the publishing and goes behind the deletion, so that a file
+// which is listed first and looked up then must have one; one that is gone by now
+// was being moved or deleted.
 func findUnknown(ctx context.Context, cfg *VerifyConfig, report *VerifyReport) error {
 	var positions []store.Position
 	err := cfg.Store.View(ctx, func(v *store.View) (err error) {
@@ -109,7 +110,7 @@ func findUnknown(ctx context.Context, cfg *VerifyConfig, report *VerifyReport) e
 		if err != nil {
 			return err
 		}
-		known, err := cfg.Store.CommittedFiles(ctx, p.Partition, names)
+		known, err := cfg.Store.KnownFiles(ctx, names)
 		if err != nil {
 			return err
 		}

@@ -62,23 +62,25 @@ const maxCorrected = 1_000_000
 var errTooManyCorrected = api.Unavailable(0, "a date of the range has more than %d corrected events; ask for a shorter range", maxCorrected)
 
 func (l *eventList) read(ctx context.Context, cfg *Config) (events []errorEvent, next string, err error) {
+	placed := false // what was not found at its place may be staged: look for each
 	err = engine.Settled(ctx, func() (err error) {
-		events, next, err = l.try(ctx, cfg)
+		events, next, err = l.try(ctx, cfg, placed)
+		placed = true
 		return err
 	})
 	return events, next, err
 }
 
-func (l *eventList) try(ctx context.Context, cfg *Config) (events []errorEvent, next string, err error) {
+func (l *eventList) try(ctx context.Context, cfg *Config, placed bool) (events []errorEvent, next string, err error) {
 	to := l.params.to.UnixMicro()
 	if l.after != nil {
 		to = min(to, l.after.time+1)
 	}
-	byDay := map[schemas.Day][]string{}
+	byDay := map[schemas.Day][]*store.ArchiveFile{}
 	err = cfg.Store.View(ctx, func(v *store.View) error {
 		files, err := v.Files(store.FileFilter{Dataset: schemas.Errors, From: l.params.from.UnixMicro(), To: to})
 		for i := range files {
-			byDay[files[i].Day] = append(byDay[files[i].Day], files[i].Name)
+			byDay[files[i].Day] = append(byDay[files[i].Day], &files[i])
 		}
 		return err
 	})
@@ -97,7 +99,11 @@ func (l *eventList) try(ctx context.Context, cfg *Config) (events []errorEvent, 
 		if len(l.page) > l.limit {
 			break
 		}
-		if err := l.day(ctx, cfg.Archive, byDay[day], scan); err != nil {
+		names, err := namesOf(ctx, cfg.Archive, byDay[day], placed)
+		if err == nil {
+			err = l.day(ctx, cfg.Archive, names, scan)
+		}
+		if err != nil {
 			return nil, "", err
 		}
 	}
@@ -111,6 +117,24 @@ func (l *eventList) try(ctx context.Context, cfg *Config) (events []errorEvent, 
 		next = events[l.limit-1].place.String()
 	}
 	return events, next, nil
+}
+
+// namesOf are the names to read files under; placed: each is looked for at its
+// place, and is staged where it is not there.
+func namesOf(ctx context.Context, a *archive.Archive, files []*store.ArchiveFile, placed bool) (names []string, err error) {
+	for _, f := range files {
+		name, there := f.Name, true
+		if placed {
+			if there, err = a.Exists(ctx, f.Name); err != nil {
+				return nil, err
+			}
+		}
+		if !there {
+			name = f.Staged
+		}
+		names = append(names, name)
+	}
+	return names, nil
 }
 
 // day adds the events of one date to the page: first what corrections say of

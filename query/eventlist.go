@@ -4,8 +4,6 @@ import (
 	"cmp"
 	"context"
 	"encoding/json"
-	"errors"
-	"io/fs"
 	"math"
 	"net/http"
 	"slices"
@@ -170,13 +168,8 @@ func (l *latestEvents) oldest() int64 { return l.events[len(l.events)-1].time }
 
 // read takes a file's events into the list: where it is or, when its checkpoint
 // is not yet published, where it was staged.
-func (l *latestEvents) read(ctx context.Context, a *archive.Archive, f *store.ArchiveFile) (err error) {
-	for _, name := range []string{f.Name, f.Staged, f.Name} {
-		if err = l.readAt(ctx, a, name, f); !errors.Is(err, fs.ErrNotExist) {
-			break
-		}
-	}
-	return err
+func (l *latestEvents) read(ctx context.Context, a *archive.Archive, f *store.ArchiveFile) error {
+	return archive.AnyPlace(f.Name, f.Staged, func(name string) error { return l.readAt(ctx, a, name, f) })
 }
 
 // readAt reads the file under a name. Only times and what decides about a row are

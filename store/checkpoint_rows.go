@@ -6,6 +6,7 @@ import (
 	"context"
 	"database/sql/driver"
 	"slices"
+	"time"
 
 	"tallybook/schemas"
 )
@@ -142,15 +143,17 @@ func markDirty(ctx context.Context, w *writeTx, hours map[schemas.Hour]bool) err
 
 func insertFiles(ctx context.Context, w *writeTx, c *Checkpoint) error {
 	for i := range c.Files {
-		f := &c.Files[i]
-		err := w.exec(ctx, `INSERT INTO archive_files (`+fileColumns+`, epoch, live_at) VALUES (`+placeholders(16)+`)`,
-			f.Name, f.Staged, string(f.Dataset), int64(f.Day), string(f.Partition.Topic), f.Partition.ID, f.First, f.Last,
-			f.Rows, f.Bytes, f.SHA256[:], f.MinTime, f.MaxTime, f.MaxLog, c.From.Epoch, c.ClosedAt.UnixMicro())
-		if err != nil {
+		if err := insertFile(ctx, w, &c.Files[i], c.From.Epoch, c.ClosedAt); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+func insertFile(ctx context.Context, w *writeTx, f *ArchiveFile, epoch int64, at time.Time) error {
+	return w.exec(ctx, `INSERT INTO archive_files (`+fileColumns+`, epoch, live_at) VALUES (`+placeholders(16)+`)`,
+		f.Name, f.Staged, string(f.Dataset), int64(f.Day), string(f.Partition.Topic), f.Partition.ID, f.First, f.Last,
+		f.Rows, f.Bytes, f.SHA256[:], f.MinTime, f.MaxTime, f.MaxLog, epoch, at.UnixMicro())
 }
 
 func insertErrors(ctx context.Context, w *writeTx, c *Checkpoint) error {

@@ -29,25 +29,55 @@ const namesPerQuery = 500
 // CommittedFiles says which of the archive names have a live row. A name is
 // unique, so that the partition is only for the message of an error.
 func (s *Store) CommittedFiles(ctx context.Context, tp schemas.Partition, names []string) (map[string]bool, error) {
-	live := map[string]bool{}
+	live, err := s.LiveFiles(ctx, names)
+	if err != nil {
+		return nil, fmt.Errorf("%s/%d: %w", tp.Topic, tp.ID, err)
+	}
+	return live, nil
+}
+
+// LiveFiles says which of the archive names have a live row.
+func (s *Store) LiveFiles(ctx context.Context, names []string) (map[string]bool, error) {
+	return s.lookUpFiles(ctx, ` AND retired_at IS NULL`, names)
+}
+
+// KnownFiles says which of the archive names have a row: those of live files, and
+// of retired ones that are not deleted yet.
+func (s *Store) KnownFiles(ctx context.Context, names []string) (map[string]bool, error) {
+	return s.lookUpFiles(ctx, ``, names)
+}
+
+func (s *Store) lookUpFiles(ctx context.Context, which string, names []string) (map[string]bool, error) {
+	there := map[string]bool{}
 	err := s.View(ctx, func(v *View) error {
 		for chunk := range slices.Chunk(names, namesPerQuery) {
 			found, err := collect(v, scanOne[string],
-				`SELECT name FROM archive_files WHERE retired_at IS NULL AND name IN (`+placeholders(len(chunk))+`)`,
-				anys(chunk)...)
+				`SELECT name FROM archive_files WHERE name IN (`+placeholders(len(chunk))+`)`+which, anys(chunk)...)
 			if err != nil {
 				return err
 			}
 			for _, name := range found {
-				live[name] = true
+				there[name] = true
 			}
 		}
 		return nil
 	})
 	if err != nil {
-		return nil, fmt.Errorf("look up archive files of %s/%d: %w", tp.Topic, tp.ID, err)
+		return nil, fmt.Errorf("look up archive files: %w", err)
 	}
-	return live, nil
+	return there, nil
+}
+
+// File is the live file of a name; ErrNotFound.
+func (v *View) File(name string) (ArchiveFile, error) {
+	found, err := collect(v, scanFile, `SELECT `+fileColumns+` FROM archive_files WHERE name = ? AND retired_at IS NULL`, name)
+	if err == nil && len(found) == 0 {
+		err = ErrNotFound
+	}
+	if err != nil {
+		return ArchiveFile{}, fmt.Errorf("archive file %s: %w", name, err)
+	}
+	return found[0], nil
 }
 
 // WindowFiles are the live files of the partition's own dataset (dataset =

@@ -116,15 +116,15 @@ func (s *Store) EndLease(ctx context.Context, l Lease, runErr error) error {
 	return nil
 }
 
-// checkLease is asked first by every transaction of a job.
+// checkLease is asked first by every transaction of a job. It locks the lease:
+// who takes it next waits for the transaction, also for one whose answer was lost.
 func (s *Store) checkLease(ctx context.Context, w *writeTx, l Lease) error {
-	var n int
-	err := w.conn.QueryRowContext(ctx, `SELECT COUNT(*) FROM job_leases WHERE job = ? AND token = ? AND until > ?`,
-		l.Job, l.Token, s.now().UnixMicro()).Scan(&n)
+	n, err := w.execCount(ctx, `UPDATE job_leases SET token = token WHERE job = ? AND token = ? AND until > ?`,
+		l.Job, l.Token, s.now().UnixMicro())
 	if err == nil && n == 0 {
 		return ErrLeaseLost
 	}
-	return engineError(err)
+	return err
 }
 
 // JobState is a job with its latest runs.

@@ -206,12 +206,7 @@ func (s *search) files(ctx context.Context, day schemas.Day, own bool) error {
 // file looks into one file, which is at its place or, committed by a worker
 // that has yet to publish it, where it was staged.
 func (s *search) file(ctx context.Context, f *store.ArchiveFile) error {
-	var err error
-	for _, name := range []string{f.Name, f.Staged, f.Name} {
-		if err = s.read(ctx, name); !errors.Is(err, fs.ErrNotExist) {
-			break
-		}
-	}
+	err := archive.AnyPlace(f.Name, f.Staged, func(name string) error { return s.read(ctx, name) })
 	if errors.Is(err, archive.ErrDamaged) {
 		// What stands in it cannot be corrected before it is restored; what does
 		// not must not wait for that.

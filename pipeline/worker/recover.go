@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io/fs"
 	"slices"
 
 	"tallybook/archive"
@@ -68,7 +67,7 @@ func (p *partition) finishFiles(ctx context.Context, pos store.Position) error {
 	}
 	for i, name := range staged {
 		if committed[finals[i]] {
-			err = p.finishFile(ctx, finals[i], name)
+			err = p.finishFile(ctx, finals[i])
 		} else {
 			err = p.cfg.Archive.Discard(ctx, name)
 		}
@@ -99,37 +98,17 @@ func (p *partition) finishFiles(ctx context.Context, pos store.Position) error {
 }
 
 // finishFile publishes a committed file, if it still is what was committed.
-func (p *partition) finishFile(ctx context.Context, final, staged string) error {
-	dataset, day, _, _, err := archive.ParseFinal(final)
-	if err != nil {
-		return err
-	}
-	var want [32]byte
-	err = p.cfg.Store.View(ctx, func(v *store.View) error {
-		files, err := v.Files(store.FileFilter{Dataset: dataset, Day: &day, Partition: &p.Partition})
-		for _, f := range files {
-			if f.Name == final {
-				want = f.SHA256
-			}
-		}
+func (p *partition) finishFile(ctx context.Context, final string) error {
+	var f store.ArchiveFile
+	err := p.cfg.Store.View(ctx, func(v *store.View) (err error) {
+		f, err = v.File(final)
 		return err
 	})
-	if err != nil {
-		return err
+	if err == nil {
+		err = p.cfg.Archive.Finish(ctx, archive.FileInfo(f))
 	}
-	is, _, err := p.cfg.Archive.Hash(ctx, staged)
-	if err != nil {
-		return err
-	}
-	if is != want {
-		return &stopError{fmt.Sprintf("the archive file %s was committed and is damaged: it is not what was written; "+
-			"restore it from a backup of the archive under this name", staged)}
-	}
-	err = p.cfg.Archive.Publish(ctx, archive.FileInfo{Name: final, Staged: staged})
-	if errors.Is(err, fs.ErrExist) { // a power loss in the middle of the move left both names
-		if is, _, hashErr := p.cfg.Archive.Hash(ctx, final); hashErr == nil && is == want {
-			return p.cfg.Archive.Discard(ctx, staged)
-		}
+	if errors.Is(err, archive.ErrDamaged) {
+		return &stopError{err.Error()}
 	}
 	return err
 }
@@ -184,7 +163,8 @@ func (p *partition) outOfRange(ctx context.Context) error {
 var windowColumns = []string{"id", "source", "account", "row", "log_time"}
 
 // rebuildWindow reads the ids that the dedupe window must hold at the position
-// from the archive, oldest first, as they came.
+// from the archive, oldest files first. A merged file has rows of a longer time,
+// sorted by account.
 func (p *partition) rebuildWindow(ctx context.Context, pos store.Position) (*window, error) {
 	w := newWindow(p.cfg.DedupeWindow, p.cfg.budget)
 	since := pos.Clock - w.span
@@ -194,15 +174,17 @@ func (p *partition) rebuildWindow(ctx context.Context, pos store.Position) (*win
 	}
 	slices.SortFunc(files, func(a, b store.ArchiveFile) int { return cmp.Compare(a.MaxLog, b.MaxLog) })
 	for _, f := range files {
-		err := p.cfg.Archive.Read(ctx, f.Name, windowColumns, func(r *archive.Rows) error {
+		recall := func(r *archive.Rows) error {
 			for i, log := range r.LogTime {
 				if log >= since && r.Row[i] == 0 {
 					id := p.hasher.hash([]byte(r.String(r.Account[i])), []byte(r.String(r.Source[i])), r.ID.At(i))
-					w.remember(id, idTag(id), log)
+					w.recall(id, idTag(id), log)
 				}
 			}
 			return nil
-		})
+		}
+		// Our own files are published by now; one that a job merged may be staged.
+		err := archive.AnyPlace(f.Name, f.Staged, func(name string) error { return p.cfg.Archive.Read(ctx, name, windowColumns, recall) })
 		if err != nil {
 			w.close()
 			return nil, err

@@ -2,6 +2,7 @@ package worker
 
 import (
 	"encoding/binary"
+	"slices"
 	"sync/atomic"
 	"time"
 
@@ -88,6 +89,26 @@ func (w *window) remember(id eventID, tag uint8, clock int64) {
 		w.drop(len(w.tables) - 1)
 	}
 }
+
+// recall remembers an id at any clock of the past: they come in the order of
+// files. It goes into a table of its own slot of time, so that tables can still be
+// dropped as a whole.
+func (w *window) recall(id eventID, tag uint8, clock int64) {
+	slot := w.slot(clock)
+	n := 0
+	for n < len(w.tables) && w.slot(w.tables[n].first) > slot {
+		n++
+	}
+	if n == len(w.tables) || w.slot(w.tables[n].first) != slot || w.tables[n].used >= tableMaxIDs {
+		w.tables = slices.Insert(w.tables, n, newIDTable(clock))
+	}
+	w.tables[n].add(id, tag, clock)
+	if w.budget.held.Add(1) > w.budget.max && len(w.tables) > 1 {
+		w.drop(len(w.tables) - 1)
+	}
+}
+
+func (w *window) slot(clock int64) int64 { return clock / max(w.span/tablesASpan, 1) }
 
 func (w *window) expire(clock int64) {
 	for n := len(w.tables) - 1; n > 0 && w.tables[n].last < clock-w.span; n-- {
