@@ -60,6 +60,9 @@ type config struct {
 	InvoiceIssuer string        `koanf:"invoice-issuer"`
 	InvoiceNote   string        `koanf:"invoice-note"`
 
+	CompactAfter time.Duration `koanf:"compact-after"`
+	RetiredKeep  time.Duration `koanf:"retired-keep"`
+
 	KafkaTLS          bool   `koanf:"kafka-tls"`
 	KafkaCA           string `koanf:"kafka-ca"`
 	KafkaCert         string `koanf:"kafka-cert"`
@@ -111,6 +114,8 @@ func addFlags(f *pflag.FlagSet) {
 	f.String("invoice-issuer", "", "who issues invoices, in `lines`: name, address, tax number")
 	f.String("invoice-note", "", "`text` on every invoice, such as how to pay")
 	f.Duration("invoice-grace", jobs.DefaultGrace, "how long after its month an invoice becomes final; late events go into the next one")
+	f.Duration("compact-after", jobs.DefaultCompactAfter, "how long after its end (UTC) the small archive files of a date are merged")
+	f.Duration("retired-keep", jobs.DefaultRetiredKeep, "how long an archive file stays in its folder after it was merged into another, for who still reads it")
 	f.String("mail-config", "", "JSON or YAML `file` of mail providers (default: mails are written to DATA/mail)")
 	f.String("log-level", "info", "debug, info, warn or error")
 }
@@ -205,6 +210,8 @@ func (c *config) check() error {
 		return fmt.Errorf("--invoice-issuer and --invoice-note may have up to %d bytes each", maxInvoiceText)
 	case c.InvoiceGrace < 0 || c.InvoiceGrace > 90*24*time.Hour:
 		return fmt.Errorf("--invoice-grace %s: allowed are 0 to 2160h (90 days)", c.InvoiceGrace)
+	case c.CompactAfter < 0 || c.RetiredKeep < 0:
+		return fmt.Errorf("--compact-after %s, --retired-keep %s: at least 0", c.CompactAfter, c.RetiredKeep)
 	case !slices.Contains([]string{"debug", "info", "warn", "error"}, c.LogLevel):
 		return fmt.Errorf("--log-level %q: allowed are debug, info, warn, error", c.LogLevel)
 	}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
@@ -70,7 +71,7 @@ func listJobs(ctx context.Context, c *config, out io.Writer) error {
 			}
 		}
 	}
-	for _, job := range append(jobs.Standard(nil, nil), jobs.Outbox(nil), jobs.Alerts(jobs.AlertConfig{}), c.invoiceJob(nil, nil, nil)) {
+	for _, job := range slices.Concat(jobs.Standard(nil, nil), c.archiveJobs(nil, nil), []jobs.Job{jobs.Outbox(nil), jobs.Alerts(jobs.AlertConfig{}), c.invoiceJob(nil, nil, nil)}) {
 		line := fmt.Sprintf("%-10s %-12s", job.Name, job.Schedule)
 		if run, ok := last[job.Name]; ok {
 			line += fmt.Sprintf(" %s, %s", run.BeganAt.Format(time.RFC3339), run.Outcome)
@@ -126,7 +127,7 @@ func runJob(ctx context.Context, c *config, name string, o jobOptions) error {
 	if kafka != nil {
 		defer kafka.Close()
 	}
-	runner, err := jobs.NewRunner(jobs.RunnerConfig{Jobs: append(jobs.Standard(st, ar), outbox, alerts, c.invoiceJob(st, ar, kafka)), Registry: prometheus.NewRegistry(), Store: st, Now: now, Log: c.logger()})
+	runner, err := jobs.NewRunner(jobs.RunnerConfig{Jobs: slices.Concat(jobs.Standard(st, ar), c.archiveJobs(st, ar), []jobs.Job{outbox, alerts, c.invoiceJob(st, ar, kafka)}), Registry: prometheus.NewRegistry(), Store: st, Now: now, Log: c.logger()})
 	if err != nil {
 		return err
 	}

@@ -340,5 +340,5 @@ func (p *parts) trim(ctx context.Context) error {
 }
 
 func (p *parts) jobs() (*jobs.Runner, error) {
-	return jobs.NewRunner(jobs.RunnerConfig{Jobs: append(jobs.Standard(p.store, p.archive), jobs.Outbox(p.mail.Sender), jobs.Alerts(alertConfig(p.cfg, p.store, p.mail.Sender)), p.cfg.invoiceJob(p.store, p.archive, p.kafka)), Registry: p.registry, Store: p.store, Now: p.cfg.now, Log: p.log})
+	return jobs.NewRunner(jobs.RunnerConfig{Jobs: slices.Concat(jobs.Standard(p.store, p.archive), p.cfg.archiveJobs(p.store, p.archive), []jobs.Job{jobs.Outbox(p.mail.Sender), jobs.Alerts(alertConfig(p.cfg, p.store, p.mail.Sender)), p.cfg.invoiceJob(p.store, p.archive, p.kafka)}), Registry: p.registry, Store: p.store, Now: p.cfg.now, Log: p.log})
 }

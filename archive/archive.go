@@ -134,8 +134,8 @@ func (a *Archive) Finish(ctx context.Context, f FileInfo) error {
 		return err
 	}
 	if is != f.SHA256 {
-		return fmt.Errorf("%w: %s was committed and is not what was written; restore it from a backup of the archive under this name",
-			ErrDamaged, f.Staged)
+		return fmt.Errorf("the archive file %s was committed and is damaged: it is not what was written; "+
+			"restore it from a backup of the archive under this name (%w)", f.Staged, ErrDamaged)
 	}
 	err = a.Publish(ctx, f)
 	if errors.Is(err, fs.ErrExist) { // a power loss in the middle of the move left both names

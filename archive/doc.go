@@ -7,13 +7,17 @@
 //
 //	usage/date=2026-01-01/usage-0-00000000000000001234-e7-1a2b3c4d.parquet   published
 //	_staging/usage-0-e7-1a2b3c4d-00000000000000001234-usage-2026-01-01.parquet   the same file, staged
+//	usage/date=2026-01-01/usage-0-00000000000000001234-c12-k3w5q7ab.parquet   merged from others
+//	_staging/merged-c12-k3w5q7ab-usage-0-00000000000000001234-usage-2026-01-01.parquet   the same file, staged
 //	_quarantine/usage/date=2026-01-01/….parquet   published once, but known to no store
 //
 // A published name is dataset / UTC date of the events / topic, partition and
 // first offset of the log, epoch of the partition's owner and a random part of
-// that epoch. A staged name says the same in another order, so that one prefix
+// that epoch; in place of the epoch a merged file has the token of the lease of
+// the job that made it. A staged name says the same in another order, so that one prefix
 // finds what a partition left behind. Topic and dataset differ where a worker
-// of one topic writes error rows. Accounts never enter names. Folders that begin
+// of one topic writes error rows. Staged files that were merged have a prefix of
+// their own: no partition's owner looks at them. Accounts never enter names. Folders that begin
 // with "_" are no data.
 //
 // # What holds after a crash

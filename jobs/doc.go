@@ -9,6 +9,7 @@
 //	verify   rollups = fold of the archive, number by number
 //	extremes least and greatest values of hours that a correction took one from
 //	balance  the ledger joins without hole or overlap, and agrees with archive and errors
+//	compact  large archive files of small ones; deletes those that were replaced
 //	invoices an invoice for each customer and month, and adjustments of those before
 //
 // A Job does its work in bounded batches and may be stopped and run again at
@@ -39,5 +40,7 @@
 // line. Rollups of the same snapshot must agree, or nothing is billed. Prove does
 // it all again from the document and the files.
 //
-// Neither follows retired files of a compaction: that comes with it.
+// Compact replaces small files by large ones with the same rows; whoever holds a
+// snapshot can still read what was replaced, for a while. A file that is gone all
+// the same is looked for again in a new snapshot.
 package jobs

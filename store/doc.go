@@ -16,6 +16,8 @@
 //	built_windows  which days and months are built, and which of them late hours made dirty
 //	topic_days     the days that files or rollups of a topic were written for
 //	archive_files  the files of the archive; live while retired_at is null
+//	archive_changes    how often live files were replaced or removed
+//	archive_manifests  what the manifest of a date was written of
 //	meters         declared meters, each version; meter_generation counts changes of the list
 //	meter_live     the first offset of a partition that was folded live with a meter
 //	meter_backfill the dates of a partition that were filled below it
