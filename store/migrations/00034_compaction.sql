@@ -11,11 +11,12 @@ CREATE TABLE archive_changes (
 ) STRICT;
 INSERT INTO archive_changes (id, changes) VALUES (1, 0);
 
--- What the manifest of a date was written of: a hash of its live files.
+-- What the manifest of a date was written of: what tells its live files from
+-- others of before or since.
 CREATE TABLE archive_manifests (
     dataset    TEXT    NOT NULL,
     day        INTEGER NOT NULL,
-    files_hash BLOB    NOT NULL,
+    state      TEXT    NOT NULL,
     written_at INTEGER NOT NULL,
     PRIMARY KEY (dataset, day)
 ) STRICT, WITHOUT ROWID;
