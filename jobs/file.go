@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"time"
 
+	"tallybook/archive"
 	"tallybook/store"
 )
 
