@@ -78,19 +78,29 @@ func newSheet(p *schemas.InvoicePeriod, cut []schemas.CutPosition) *sheet {
 }
 
 // price is the price that a row counts for, -1: none. A row that names its
-// customer counts for the subscription that it names, or for none.
+// customer counts for the subscription that it names, or for none. The price that
+// a row was rated with when it was counted is its price, whatever the catalog
+// says of its time since; other rows have the one that holds at their time.
 func (s *sheet) price(r *schemas.BilledRow) int {
 	if r.Customer != "" && r.Subscription == "" {
 		return -1
 	}
+	holds := -1
 	for _, endpoint := range []string{r.Endpoint, ""} {
 		for _, i := range s.prices[priceKey{r.Subscription, r.API, r.Version, endpoint}] {
-			if p := &s.period.Prices[i]; r.Time >= p.Start.UnixMicro() && r.Time < p.End.UnixMicro() {
+			p := &s.period.Prices[i]
+			if r.HasPrice && p.PriceVersion == int64(r.PriceVersion) {
 				return i
 			}
+			if holds < 0 && r.Time >= p.Start.UnixMicro() && r.Time < p.End.UnixMicro() {
+				holds = i
+			}
+		}
+		if holds >= 0 && !r.HasPrice {
+			break
 		}
 	}
-	return -1
+	return holds
 }
 
 func (s *sheet) add(r *schemas.BilledRow) error {

@@ -26,6 +26,8 @@ type event struct {
 	latency           float64 // 0: null
 	quantity          string  // "": null
 	bytes             int64   // 0: null
+	price             int32   // 0: null, as amount and currency
+	amount, currency  string
 	dimensions        string
 	reason            string // of a refused record, as records
 	records           int64
@@ -284,6 +286,14 @@ func rowsOf(tp schemas.Partition, dataset schemas.Topic, offset int64, events []
 		if e.bytes == 0 {
 			rows.Bytes[i] = archive.NullInt64
 		}
+		rows.PriceVersion, rows.Amount = append(rows.PriceVersion, archive.NullInt32), append(rows.Amount, archive.NullDecimal)
+		if e.price != 0 {
+			rows.PriceVersion[i] = e.price
+		}
+		if e.amount != "" {
+			rows.Amount[i] = dec(e.amount)
+		}
+		rows.Currency = append(rows.Currency, code(e.currency))
 		rows.Dimensions = append(rows.Dimensions, code(e.dimensions))
 		rows.Reason = append(rows.Reason, code(e.reason))
 		rows.Records = append(rows.Records, max(e.records, 1))

@@ -161,6 +161,7 @@ type dayCheck struct {
 	rows       int64
 	rollupRows int64
 	meters     *meterCheck
+	prices     *priceCheck
 	extremes   extremeCheck
 
 	found       int64
@@ -173,7 +174,7 @@ type pair struct{ rollup, archive schemas.Measures }
 func newDayCheck(cfg *VerifyConfig, topic schemas.Topic, day schemas.Day) *dayCheck {
 	c := &dayCheck{cfg: cfg, topic: topic, day: day, pairs: make(map[cell]*pair),
 		series: make(map[schemas.SeriesID]*schemas.Series), seen: make(map[schemas.Partition]*addresses)}
-	c.meters, c.extremes = newMeterCheck(c), newExtremeCheck()
+	c.meters, c.prices, c.extremes = newMeterCheck(c), newPriceCheck(c), newExtremeCheck()
 	return c
 }
 

@@ -28,9 +28,9 @@ func (c *dayCheck) readFile(ctx context.Context, f *store.ArchiveFile) error {
 				c.report(Difference{Kind: DiffDamaged, File: f.Name, Detail: fmt.Sprintf("its SHA-256 is %x, the store says %x", sum, f.SHA256)})
 			}
 		}
-		return c.cfg.Archive.Read(ctx, name, c.meters.columns(), func(r *archive.Rows) error {
+		return c.cfg.Archive.Read(ctx, name, c.prices.columns(c.meters.columns()), func(r *archive.Rows) error {
 			rows += int64(r.Len())
-			return c.foldRows(f, r)
+			return c.foldRows(ctx, f, r)
 		})
 	})
 	c.rows += rows
@@ -47,7 +47,7 @@ func (c *dayCheck) readFile(ctx context.Context, f *store.ArchiveFile) error {
 	return nil
 }
 
-func (c *dayCheck) foldRows(f *store.ArchiveFile, rows *archive.Rows) error {
+func (c *dayCheck) foldRows(ctx context.Context, f *store.ArchiveFile, rows *archive.Rows) error {
 	seen := c.seen[f.Partition]
 	if seen == nil {
 		seen = newAddresses()
@@ -71,6 +71,9 @@ func (c *dayCheck) foldRows(f *store.ArchiveFile, rows *archive.Rows) error {
 			continue
 		}
 		if err := c.meters.add(rows, i); err != nil {
+			return fmt.Errorf("row at offset %d: %w", offset, err)
+		}
+		if err := c.prices.add(ctx, f, rows, i); err != nil {
 			return fmt.Errorf("row at offset %d: %w", offset, err)
 		}
 		x, err := foldRow(rows, i)

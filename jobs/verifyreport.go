@@ -15,6 +15,7 @@ const (
 	DiffDamaged   = "damaged file"      // it does not read, or is not what the store says it is
 	DiffUnknown   = "unknown file"      // a published file that the store does not know
 	DiffDuplicate = "duplicate address" // one row of the log twice
+	DiffAmount    = "amount"            // a request does not cost what its price says
 	DiffMisplaced = "misplaced row"     // a row in the file of another date
 	DiffDay       = "day row"           // a built row is not the sum of its hours
 	DiffMonth     = "month row"         // a built row is not the sum of its days and hours
