@@ -24,7 +24,7 @@ type storySubscription struct {
 // nothing due is left; archive, rollups and ledger agree.
 func (s *story) check() {
 	s.t.Helper()
-	for _, job := range []string{"alerts", "verify", "balance"} {
+	for _, job := range []string{"alerts", "reconcile"} {
 		if err := s.services.schedule.RunOnce(context.Background(), job, func(string) {}); err != nil {
 			s.fatal("%s: %v", job, err)
 		}

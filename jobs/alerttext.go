@@ -26,6 +26,13 @@ func newAlertText(a *store.DueAlert) (alertText, error) {
 		}
 		return quotaText(&q), nil
 	}
+	if a.Kind == store.AlertReconciliation {
+		var f store.FindingAlert
+		if err := detailsOf(a, &f); err != nil {
+			return alertText{}, err
+		}
+		return alertText{"A check of the numbers failed", []string{f.Finding + ".", "'tallybook " + f.Check + "' shows all of it."}}, nil
+	}
 	var d store.DigestAlert
 	if err := detailsOf(a, &d); err != nil {
 		return alertText{}, err

@@ -6,9 +6,8 @@
 //	backfill folds into declared meters what the archive has from before they were live
 //	quota-reset opens the periods of quotas that have begun
 //	alerts   delivers the outbox of alerts by mail and webhook
-//	verify   rollups = fold of the archive, number by number
 //	extremes least and greatest values of hours that a correction took one from
-//	balance  the ledger joins without hole or overlap, and agrees with archive and errors
+//	reconcile runs the checks every night, and tells operators of what they find
 //	compact  large archive files of small ones; deletes those that were replaced
 //	invoices an invoice for each customer and month, and adjustments of those before
 //

@@ -121,13 +121,13 @@ func TestRunnerRefuses(t *testing.T) {
 func TestStandardJobs(t *testing.T) {
 	r := newRig(t)
 	r.fill()
-	runner, err := NewRunner(RunnerConfig{Registry: prometheus.NewRegistry(), Jobs: Standard(r.store, r.archive),
+	runner, err := NewRunner(RunnerConfig{Registry: prometheus.NewRegistry(), Jobs: Standard(r.store, r.archive), Store: r.store,
 		Now: func() time.Time { return time.UnixMicro(micros("2026-02-02T00:00:00Z")) }})
 	if err != nil {
 		t.Fatal(err)
 	}
 	var said []string
-	for _, name := range []string{"rollups", "verify", "balance"} {
+	for _, name := range []string{"rollups", "reconcile"} {
 		if err := runner.RunOnce(t.Context(), name, func(text string) { said = append(said, text) }); err != nil {
 			t.Error(err)
 		}
@@ -150,7 +150,36 @@ func TestStandardJobs(t *testing.T) {
 		t.Fatal(err)
 	}
 	r.sql(`UPDATE rollup_hours SET count = 7 WHERE account = 'bolt'`)
-	if err := runner.RunOnce(t.Context(), "verify", func(string) {}); !errors.Is(err, ErrDiffers) || !strings.Contains(err.Error(), "account bolt") {
-		t.Errorf("verify: got %v, want the difference", err)
+	r.sql(`UPDATE ledger SET counted = counted - 1, duplicate = duplicate + 1 WHERE topic = 'emails'`)
+	for range 2 { // one alert for each finding, however often it is found
+		err := runner.RunOnce(t.Context(), "reconcile", func(string) {})
+		if !errors.Is(err, ErrDiffers) || !strings.Contains(err.Error(), "account bolt") {
+			t.Errorf("got %v, want the difference", err)
+		}
+		due, err := r.store.DueAlerts(t.Context(), time.Now(), 100)
+		if err != nil {
+			t.Fatal(err)
+		}
+		checks := map[string]int{}
+		for i := range due {
+			text, err := newAlertText(&due[i])
+			if err != nil || due[i].Kind != store.AlertReconciliation || text.subject != "A check of the numbers failed" {
+				t.Errorf("got %+v, %q, %v", due[i], text.subject, err)
+			}
+			check, _, _ := strings.Cut(due[i].Key, "/")
+			checks[check]++
+		}
+		if checks["verify"] != 2 || checks["balance"] != 2 { // bolt's hour, and its day; a range, and the sum
+			t.Errorf("got alerts %v", checks)
+		}
+	}
+	states, err := r.store.JobStates(t.Context(), 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, j := range states {
+		if j.Name == "reconcile" && (j.Runs[0].Outcome != "error" || !strings.Contains(j.Runs[0].Error, "account bolt")) {
+			t.Errorf("the last run: got %+v", j.Runs[0])
+		}
 	}
 }

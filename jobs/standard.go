@@ -2,8 +2,6 @@ package jobs
 
 import (
 	"context"
-	"errors"
-	"fmt"
 	"time"
 
 	"tallybook/archive"
@@ -28,23 +26,6 @@ func Standard(st *store.Store, ar *archive.Archive) []Job {
 		{Name: "quota-reset", Schedule: "* * * * *", Run: func(ctx context.Context, now time.Time, progress func(string)) error {
 			return ResetQuotas(ctx, st, now, progress)
 		}},
-		{Name: "verify", Schedule: "17 3 * * *", Run: func(ctx context.Context, now time.Time, progress func(string)) error {
-			report, err := Verify(ctx, VerifyConfig{Store: st, Archive: ar, Progress: progress})
-			return checked(report.OK(), report.String(), err)
-		}},
-		{Name: "balance", Schedule: "47 2 * * *", Run: func(ctx context.Context, now time.Time, progress func(string)) error {
-			report, err := Balance(ctx, BalanceConfig{Store: st, Archive: ar, Progress: progress})
-			return checked(report.OK(), report.String(), err)
-		}},
+		ReconcileJob(st, ar),
 	}
-}
-
-// ErrDiffers: a check found differences; the error's text lists them.
-var ErrDiffers = errors.New("the check found differences")
-
-func checked(ok bool, report string, err error) error {
-	if err == nil && !ok {
-		err = fmt.Errorf("%w:\n%s", ErrDiffers, report)
-	}
-	return err
 }
