@@ -39,7 +39,7 @@ func runDoctor(ctx context.Context, c *config) error {
 
 func (d *doctor) examine(ctx context.Context) error {
 	d.dataFolder()
-	d.archiveFolder(ctx)
+	d.examineArchive(ctx)
 	d.logSize()
 	d.openStore(ctx)
 	if d.store != nil {
@@ -151,39 +151,6 @@ func size(bytes int64) string {
 		return fmt.Sprintf("%.1f MiB", float64(bytes)/(1<<20))
 	}
 	return fmt.Sprintf("%.1f GiB", float64(bytes)/(1<<30))
-}
-
-func (d *doctor) archiveFolder(ctx context.Context) {
-	dir := d.archiveURL()
-	if _, err := os.Stat(dir); errors.Is(err, fs.ErrNotExist) {
-		d.note("archive folder %s does not exist yet", dir)
-		return
-	}
-	if err := writable(dir); err != nil {
-		d.bad("archive folder %s is not writable: %v; nothing can be counted", dir, err)
-		return
-	}
-	d.good("archive folder %s is writable", dir)
-	switch n := parquetFiles(filepath.Join(dir, "_staging")); {
-	case n > 0 && d.holder != "":
-		d.note("%d files are staged: checkpoints on their way", n)
-	case n > 0:
-		d.note("%d files were left staged by a process that was killed; the next start publishes or removes each, by the store's word", n)
-	}
-	if n := parquetFiles(filepath.Join(dir, "_quarantine")); n > 0 {
-		d.bad("%d files in %s were published once but are in no checkpoint (a store restored from a backup?); "+
-			"their events were counted again from the log if it still had them: compare, then move them away", n, filepath.Join(dir, "_quarantine"))
-	}
-}
-
-func parquetFiles(dir string) (n int) {
-	_ = filepath.WalkDir(dir, func(path string, e fs.DirEntry, err error) error { // a folder that is not there has none
-		if err == nil && strings.HasSuffix(path, ".parquet") {
-			n++
-		}
-		return nil
-	})
-	return n
 }
 
 // logSize holds the embedded broker's segments against their limit.

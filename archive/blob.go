@@ -156,6 +156,31 @@ func (b *Blob) copy(ctx context.Context, from, to string) error {
 	}})
 }
 
+// RefusesTaken tells whether the store refuses a copy onto a name that is taken;
+// it tries that with a copy of the object, which it removes.
+func (b *Blob) RefusesTaken(ctx context.Context, name string) (bool, error) {
+	if err := ready(ctx, name); err != nil {
+		return false, err
+	}
+	ctx, cancel := b.within(ctx, 0)
+	defer cancel()
+	err := b.copy(ctx, name, name+"-copy")
+	if err == nil {
+		defer b.remove(ctx, name+"-copy")
+		err = b.copy(ctx, name, name+"-copy")
+	}
+	if gcerrors.Code(err) == gcerrors.FailedPrecondition {
+		return true, nil
+	}
+	if err != nil {
+		return false, b.failed(ctx, "copy", name, err)
+	}
+	return false, nil
+}
+
+// String is the bucket's address, without parameters.
+func (b *Blob) String() string { return b.where }
+
 func (b *Blob) List(ctx context.Context, prefix string, fn func(name string, size int64) error) error {
 	if err := errors.Join(ctx.Err(), checkPrefix(prefix)); err != nil {
 		return err
