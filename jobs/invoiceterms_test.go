@@ -145,3 +145,28 @@ func TestCustomersOfOtherAccountsAreNotBilled(t *testing.T) {
 		same(t, c.Name, linesOf(&i), []string{"usage 2026-01 base q=0 rows=0 31.00-0=31.00"})
 	}
 }
+
+// A credited invoice had adjusted an earlier month's minimum: the next one does
+// so again.
+func TestCreditedAdjustmentOfMinimum(t *testing.T) {
+	r := newBillRig(t)
+	r.logClock = "2026-09-01T00:00:00Z"
+	r.terms("50")
+	r.write(usage0, []event{r.use(r.customer, "2026-01-05T10:00:00Z", "/a", "12")}, nil, 0)
+	r.bill("2026-02-10T00:00:00Z")
+	r.terms("")
+	r.write(usage0, []event{r.use(r.customer, "2026-01-06T10:00:00Z", "/a", "20")}, nil, 0)
+	adjusts := []string{"adjustment 2026-01 web/a q=32 rows=2 21.00-11.00=10.00", "adjustment 2026-01  q=0 rows=0 0-8.00=-8.00"}
+	february := find(t, r.bill("2026-03-10T00:00:00Z"), "2026-02", schemas.KindInvoice)
+	same(t, "February", linesOf(&february)[1:], adjusts)
+	if _, err := r.store.CreditInvoice(t.Context(), "test", february.ID, "a mistake"); err != nil {
+		t.Fatal(err)
+	}
+	march := find(t, r.bill("2026-04-10T00:00:00Z"), "2026-03", schemas.KindInvoice)
+	same(t, "March", linesOf(&march)[1:], adjusts)
+	if _, err := r.prove(&march, nil); err != nil {
+		t.Error(err)
+	}
+	april := find(t, r.bill("2026-05-10T00:00:00Z"), "2026-04", schemas.KindInvoice)
+	same(t, "April", linesOf(&april)[1:], nil)
+}

@@ -1,6 +1,7 @@
 package store
 
 import (
+	"cmp"
 	"context"
 	"database/sql"
 	"encoding/json"
@@ -33,6 +34,12 @@ func takeBackAdjustments(ctx context.Context, w *writeTx, i *Invoice, p int) err
 		if l.Period != p {
 			continue
 		}
+		if l.IsMinimum() {
+			if b.Minimum, err = less(cmp.Or(b.Minimum, "0"), l.Amount); err != nil {
+				return err
+			}
+			continue
+		}
 		at := slices.IndexFunc(period.Prices, func(price schemas.InvoicePrice) bool { return isOfPrice(&price, &l.Price) })
 		if at < 0 || at >= len(b.Lines) {
 			return fmt.Errorf("what was billed for %s of invoice %s has no price %d", period.Month, period.Invoice, l.Price.PriceVersion)
@@ -55,11 +62,11 @@ func isOfPrice(a, b *schemas.InvoicePrice) bool {
 }
 
 func less(amount, by string) (string, error) {
-	a, err := rating.ParseNumber(amount)
+	a, err := rating.ParseAmount(amount)
 	if err != nil {
 		return "", fmt.Errorf("billed amount %q: %w", amount, err)
 	}
-	b, err := rating.ParseNumber(by)
+	b, err := rating.ParseAmount(by)
 	if err != nil {
 		return "", fmt.Errorf("amount %q of a line: %w", by, err)
 	}
