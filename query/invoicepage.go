@@ -21,6 +21,7 @@ var invoiceTemplate = template.Must(template.ParseFS(templates, "templates/invoi
 // page is a document in the words that a customer reads, whatever it is drawn as.
 type page struct {
 	Title, Number, Stamp, Period, Issued, CreditFor, Reason string
+	Span, Zone                                              string // of Period
 	Customer, Address, Email, Currency                      string
 	Lines                                                   []pageLine
 	Net                                                     string // "" without taxes
@@ -66,7 +67,8 @@ func pageOf(i *store.Invoice) *page {
 	}
 	if len(i.Periods) > 0 {
 		own := &i.Periods[0]
-		p.Period = spanText(own.Start, own.End, zoneNamed(own.Timezone)) + ", " + own.Timezone
+		p.Span, p.Zone = spanText(own.Start, own.End, zoneNamed(own.Timezone)), own.Timezone
+		p.Period = p.Span + ", " + p.Zone
 	}
 	for n := range i.Lines {
 		p.Lines = append(p.Lines, pageLineOf(i, &i.Lines[n]))

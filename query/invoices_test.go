@@ -1,7 +1,6 @@
 package query
 
 import (
-	"bytes"
 	"encoding/json"
 	"flag"
 	"net/http/httptest"
@@ -210,28 +209,4 @@ func TestJobsOverHTTP(t *testing.T) {
 		t.Errorf("got %v", got)
 	}
 	c.call(400, "GET", "/v1/jobs?x=1", "")
-}
-
-// A PDF of many lines and of letters that its font does not have.
-func TestInvoicePDF(t *testing.T) {
-	f := newFixture(t)
-	_, made := f.finalInvoice("Žluťoučký Кит 東京 🐎")
-	i, err := f.store.Invoice(t.Context(), made.ID)
-	if err != nil {
-		t.Fatal(err)
-	}
-	for range 60 {
-		i.Lines = append(i.Lines, i.Lines[0])
-	}
-	i.Lines[3].Price.Endpoint = "/" + strings.Repeat("very long ", 30)
-	var b bytes.Buffer
-	if err := InvoicePDF(&b, &i); err != nil {
-		t.Fatal(err)
-	}
-	if n := strings.Count(b.String(), "/Type /Page\n"); n < 3 {
-		t.Errorf("got %d pages", n)
-	}
-	if got, want := shown("Žluť Кит 東 🐎"), "Žluť Кит ? ?"; got != want {
-		t.Errorf("got %q, want %q", got, want)
-	}
 }
