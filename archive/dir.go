@@ -3,6 +3,7 @@ package archive
 import (
 	"cmp"
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"io"
@@ -38,8 +39,9 @@ func OpenDir(folder string) (*Dir, error) {
 	return &Dir{root: root}, nil
 }
 
-// Put writes in place. A crash within it leaves a part under the name, which
-// the next Put of that name replaces.
+// Put writes a staged object in place: a crash within it leaves a part under the
+// name, which the next Put of that name replaces. Others have readers, and are
+// written beside and renamed; a crash leaves a part in staging.
 func (d *Dir) Put(ctx context.Context, name string, write func(io.Writer) error) error {
 	if err := ready(ctx, name); err != nil {
 		return err
@@ -47,7 +49,14 @@ func (d *Dir) Put(ctx context.Context, name string, write func(io.Writer) error)
 	if err := d.mkdir(path.Dir(name)); err != nil {
 		return fmt.Errorf("put %s: %w", name, err)
 	}
-	f, err := d.root.OpenFile(name, os.O_CREATE|os.O_TRUNC|os.O_WRONLY, 0o644)
+	at := name
+	if !strings.HasPrefix(name, stagingFolder) {
+		at = stagingFolder + "put-" + rand.Text()
+		if err := d.mkdir(path.Dir(at)); err != nil {
+			return fmt.Errorf("put %s: %w", name, err)
+		}
+	}
+	f, err := d.root.OpenFile(at, os.O_CREATE|os.O_TRUNC|os.O_WRONLY, 0o644)
 	if err != nil {
 		return fmt.Errorf("put: %w", err)
 	}
@@ -58,11 +67,14 @@ func (d *Dir) Put(ctx context.Context, name string, write func(io.Writer) error)
 	if closeErr := f.Close(); err == nil {
 		err = closeErr
 	}
+	if err == nil && at != name {
+		err = d.root.Rename(at, name)
+	}
 	if err == nil {
 		err = d.sync(path.Dir(name))
 	}
 	if err != nil {
-		d.root.Remove(name) // what is left of it is of no use; Put is repeated or the name discarded
+		d.root.Remove(at) // what is left of it is of no use; Put is repeated or the name discarded
 		return fmt.Errorf("put %s: %w", name, err)
 	}
 	return nil

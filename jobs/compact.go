@@ -37,6 +37,8 @@ type CompactConfig struct {
 // still stands for a range of its partition's offsets. Dates that got late files
 // are compacted again.
 //
+// Then it writes the manifests of the dates whose files changed.
+//
 // It may die at any step: a merge is done or not, and the next run finishes it.
 // One that cannot be done keeps no other from being done.
 func Compact(ctx context.Context, cfg CompactConfig) error {
@@ -54,7 +56,7 @@ func Compact(ctx context.Context, cfg CompactConfig) error {
 	if cfg.Keep == 0 {
 		faults = errors.Join(faults, c.deleteRetired(ctx))
 	}
-	return errors.Join(faults, nil)
+	return errors.Join(faults, c.writeManifests(ctx))
 }
 
 // CompactJob compacts every quarter of an hour; Lease, Now and Progress are the run's.

@@ -309,3 +309,78 @@ func TestCompactRestoredStore(t *testing.T) {
 		t.Errorf("got %d rows, want %d; in quarantine: %v", len(got), len(before), r.names("_quarantine/"))
 	}
 }
+
+// manifests reads those that there are.
+func (r *rig) manifests() map[string]*archive.Manifest {
+	r.t.Helper()
+	all := map[string]*archive.Manifest{}
+	for _, f := range r.files() {
+		m, err := r.archive.ReadManifest(r.t.Context(), f.Dataset, f.Day)
+		if err != nil {
+			r.t.Fatal(err)
+		}
+		all[archive.ManifestName(f.Dataset, f.Day)] = m
+	}
+	return all
+}
+
+// A date's manifest names its live files and no others, while the ones that were
+// replaced are still beside them, and also of an open date.
+func TestManifests(t *testing.T) {
+	r := newRig(t)
+	r.fill()
+	r.fill()
+	if err := r.compact("2026-01-03T01:00:00Z", time.Hour); err != nil {
+		t.Fatal(err)
+	}
+	check := func() {
+		t.Helper()
+		want := map[string][]string{}
+		rows := map[string]int64{}
+		for _, f := range r.files() {
+			name := archive.ManifestName(f.Dataset, f.Day)
+			want[name] = append(want[name], fmt.Sprintf("%s %d %x %d-%d", strings.TrimPrefix(f.Name, strings.TrimSuffix(name, "manifest.json")), f.Rows, f.SHA256, f.First, f.Last))
+			rows[name] += f.Rows
+		}
+		for name, m := range r.manifests() {
+			var got []string
+			for _, f := range m.Files {
+				got = append(got, fmt.Sprintf("%s %d %s %d-%d", f.Name, f.Rows, f.SHA256, f.FirstOffset, f.LastOffset))
+			}
+			if !slices.Equal(got, want[name]) || m.Rows != rows[name] || m.Positions["usage/0"] == 0 {
+				t.Errorf("%s: got %v, %d rows, positions %v; want %v, %d rows", name, got, m.Rows, m.Positions, want[name], rows[name])
+			}
+		}
+	}
+	check()
+	r.fill() // newer files: the manifests are older, and right
+	r.sound()
+	if err := r.compact("2026-01-04T00:00:00Z", time.Hour); err != nil {
+		t.Fatal(err)
+	}
+	check()
+	r.sound()
+	// What is wrong with a manifest is found.
+	day := r.files()[0].Day
+	m, err := r.archive.ReadManifest(t.Context(), schemas.Usage, day)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for what, change := range map[string]func(*archive.Manifest){
+		"without a file":      func(m *archive.Manifest) { m.Files = nil },
+		"another's hash":      func(m *archive.Manifest) { m.Files[0].SHA256 = "00" },
+		"a file that is gone": func(m *archive.Manifest) { m.Files[0].Name = "usage-0-00000000000000000000-e9-x.parquet" },
+		"of no format":        func(m *archive.Manifest) { m.Format = "" },
+	} {
+		bad := *m
+		bad.Files = slices.Clone(m.Files)
+		change(&bad)
+		if err := r.archive.WriteManifest(t.Context(), day, &bad); err != nil {
+			t.Fatal(err)
+		}
+		report, err := Verify(t.Context(), VerifyConfig{Store: r.store, Archive: r.archive})
+		if err != nil || !strings.Contains(report.String(), "manifest: usage/date=") {
+			t.Errorf("%s: got %v\n%s", what, err, report)
+		}
+	}
+}

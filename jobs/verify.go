@@ -153,7 +153,8 @@ type dayCheck struct {
 	topic schemas.Topic
 	day   schemas.Day
 
-	listed     bool // the store's list of days has it
+	listed     bool              // the store's list of days has it
+	manifest   *archive.Manifest // of before the snapshot; nil: none
 	files      []store.ArchiveFile
 	pairs      map[cell]*pair
 	series     map[schemas.SeriesID]*schemas.Series
@@ -181,6 +182,9 @@ func newDayCheck(cfg *VerifyConfig, topic schemas.Topic, day schemas.Day) *dayCh
 // run reads both sides. errMoved asks for another try, from a new snapshot;
 // with last a file that is not there is a difference.
 func (c *dayCheck) run(ctx context.Context, last bool) error {
+	if err := c.readManifest(ctx); err != nil {
+		return err
+	}
 	err := c.cfg.Store.View(ctx, func(v *store.View) (err error) {
 		if c.listed, err = v.HasDay(c.topic, c.day); err != nil {
 			return err
@@ -213,6 +217,9 @@ func (c *dayCheck) run(ctx context.Context, last bool) error {
 		case err != nil:
 			return err
 		}
+	}
+	if err := c.checkManifest(ctx, last); err != nil {
+		return err
 	}
 	if err := c.extremes.finish(ctx, c); err != nil {
 		return err

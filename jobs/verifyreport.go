@@ -19,6 +19,7 @@ const (
 	DiffMisplaced = "misplaced row"     // a row in the file of another date
 	DiffDay       = "day row"           // a built row is not the sum of its hours
 	DiffMonth     = "month row"         // a built row is not the sum of its days and hours
+	DiffManifest  = "manifest"          // that of a date does not name its live files
 	DiffListed    = "list of days"      // the store's list of days and what it has of a day disagree
 )
 
