@@ -18,6 +18,7 @@ func (q *Server) auditEndpoints() []api.Endpoint {
 	return []api.Endpoint{
 		{Method: "GET", Path: "/v1/audit", Access: api.Admin, Form: api.PlainForm, Handle: q.listAudit},
 		{Method: "GET", Path: "/v1/accounts", Access: api.Admin, Form: api.PlainForm, Handle: q.listAccounts},
+		{Method: "GET", Path: "/v1/accounts/{account}", Access: api.Admin, Form: api.PlainForm, Handle: q.getAccount},
 		{Method: "PUT", Path: "/v1/accounts/{account}", Access: api.Admin, Form: api.PlainForm, Handle: q.putAccount},
 	}
 }
@@ -74,6 +75,20 @@ func (q *Server) listAccounts(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	writePage(w, "accounts", limit, list, func(a *store.Account) string { return a.ID }, func(a *store.Account) store.Account { return *a })
+	return nil
+}
+
+// getAccount answers with one; another than X-Account-ID names is not there.
+func (q *Server) getAccount(w http.ResponseWriter, r *http.Request) error {
+	id, caller := mux.Vars(r)["account"], api.CallerOf(r.Context())
+	a, err := q.cfg.Store.Account(r.Context(), id)
+	if errors.Is(err, store.ErrNotFound) || err == nil && caller.Account != "" && caller.Account != id {
+		return api.NotFound("nothing was ever said of account %q; GET /v1/accounts lists those that are known", id)
+	}
+	if err != nil {
+		return err
+	}
+	api.WriteJSON(w, http.StatusOK, a)
 	return nil
 }
 

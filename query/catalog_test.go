@@ -2,6 +2,7 @@ package query
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/http"
 	"net/http/httptest"
@@ -243,6 +244,11 @@ func TestAccounts(t *testing.T) {
 	c.call(200, "PUT", "/v1/accounts/acme", `{"name":"Acme Ltd"}`)
 	c.call(200, "PUT", "/v1/accounts/acme", `{"name":"Acme Ltd"}`)
 	c.call(400, "PUT", "/v1/accounts/_unknown", `{}`)
+	if got := c.call(200, "GET", "/v1/accounts/acme", ""); got["name"] != "Acme Ltd" {
+		t.Errorf("got %v", got)
+	}
+	c.call(404, "GET", "/v1/accounts/nobody", "")
+	c.call(404, "GET", "/v1/accounts/acme", "", "X-Account-ID", "other")
 	c.call(400, "PUT", "/v1/accounts/%20", `{}`)
 	if list := c.call(200, "GET", "/v1/accounts", "")["accounts"].([]any); len(list) != 1 {
 		t.Errorf("got %v", list)
@@ -253,4 +259,35 @@ func TestAccounts(t *testing.T) {
 	if list := c.call(200, "GET", "/v1/accounts", "", "X-Account-ID", "other")["accounts"].([]any); len(list) != 0 {
 		t.Errorf("another account: got %v", list)
 	}
+}
+
+// A customer that goes: nothing of it is in force, and all of it is still there.
+func TestCloseCustomer(t *testing.T) {
+	f := newFixture(t)
+	c := newClient(f)
+	c.call(201, "POST", "/v1/routes", `{"apiName":"shop","apiVersion":"v1","prices":[{"pricingModelName":"std","model":"flat","params":{"amount":"1"}}]}`)
+	made := c.call(201, "POST", "/v1/customers", `{"customerName":"Acme","pricingModelName":"std","taxes":[{"name":"VAT","percent":"19"}],"minimum":"50.00"}`)
+	if made["minimum"] != "50.00" || len(made["taxes"].([]any)) != 1 {
+		t.Errorf("terms: got %v", made)
+	}
+	id, key := made["id"].(string), made["apiKey"].(string)
+	for range 2 {
+		c.call(204, "DELETE", "/v1/customers/"+id, "")
+	}
+	subs := c.call(200, "GET", "/v1/customers/"+id+"/subscriptions", "")["subscriptions"].([]any)
+	if len(subs) != 1 || subs[0].(map[string]any)["endsAt"] == nil {
+		t.Errorf("subscriptions: got %v, want one that has ended", subs)
+	}
+	if _, err := f.store.KeyByHash(t.Context(), f.store.HashKey(key)); !errors.Is(err, store.ErrNotFound) {
+		t.Errorf("the key: got %v, want ErrNotFound", err)
+	}
+	log, err := f.store.AuditLog(t.Context(), made["account"].(string), 0, 2)
+	if err != nil || len(log) != 2 || log[0].Action != "revoke" || log[1].Action != "end" {
+		t.Errorf("audit log: got %+v, %v", log, err)
+	}
+	c.call(200, "GET", "/v1/customers/"+id, "")
+	c.call(200, "PATCH", "/v1/customers/"+id, `{"taxes":[],"minimum":""}`)
+	c.call(400, "PATCH", "/v1/customers/"+id, `{"minimum":"-1"}`)
+	c.call(400, "PATCH", "/v1/customers/"+id, `{"taxes":[{"name":"VAT","percent":"101"}]}`)
+	c.call(404, "DELETE", "/v1/customers/none", "")
 }

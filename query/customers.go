@@ -19,6 +19,7 @@ func (q *Server) customerEndpoints() []api.Endpoint {
 		{Method: "POST", Path: customers, Access: api.Admin, Form: api.PlainForm, Handle: q.createCustomer},
 		{Method: "GET", Path: customers + "/{id}", Access: api.Admin, Form: api.PlainForm, Handle: q.getCustomer},
 		{Method: "PATCH", Path: customers + "/{id}", Access: api.Admin, Form: api.PlainForm, Handle: q.patchCustomer},
+		{Method: "DELETE", Path: customers + "/{id}", Access: api.Admin, Form: api.PlainForm, Handle: q.closeCustomer},
 		{Method: "GET", Path: subscriptions, Access: api.Admin, Form: api.PlainForm, Handle: q.listSubscriptions},
 		{Method: "POST", Path: subscriptions, Access: api.Admin, Form: api.PlainForm, Handle: q.createSubscription},
 		{Method: "GET", Path: subscriptions + "/{sid}", Access: api.Admin, Form: api.PlainForm, Handle: q.getSubscription},
@@ -244,5 +245,18 @@ func (q *Server) patchCustomer(w http.ResponseWriter, r *http.Request) error {
 		return catalogError(err, nil, noCustomer(c.ID))
 	}
 	api.WriteJSON(w, http.StatusOK, customerViewOf(&c))
+	return nil
+}
+
+// closeCustomer ends its subscriptions and keys; what was stays.
+func (q *Server) closeCustomer(w http.ResponseWriter, r *http.Request) error {
+	c, err := q.customerOf(r)
+	if err != nil {
+		return err
+	}
+	if err := q.cfg.Store.CloseCustomer(r.Context(), api.CallerOf(r.Context()).Actor(), c.ID); err != nil {
+		return catalogError(err, nil, noCustomer(c.ID))
+	}
+	w.WriteHeader(http.StatusNoContent)
 	return nil
 }

@@ -231,6 +231,37 @@ func (s *Store) updateCustomer(ctx context.Context, w *writeTx, actor string, c 
 	return s.audit(ctx, w, Audit{Actor: actor, Action: "change", Noun: "customer", Subject: c.ID, Account: c.Account, Before: before, After: *c})
 }
 
+// CloseCustomer ends a customer's subscriptions and keys now; done again it
+// changes nothing. The customer stays, with its usage and invoices. ErrNotFound.
+func (s *Store) CloseCustomer(ctx context.Context, actor, id string) error {
+	err := s.transact(ctx, func(w *writeTx) error {
+		c, err := readCustomer(ctx, w.conn, id)
+		if err != nil {
+			return err
+		}
+		rows, err := w.conn.QueryContext(ctx, `SELECT `+subscriptionColumns+` FROM subscriptions WHERE customer = ? ORDER BY id`, id)
+		subs, err := scanAll(rows, err, scanSubscription)
+		if err != nil {
+			return err
+		}
+		for i := range subs {
+			if err := s.endSubscription(ctx, w, actor, &c, &subs[i]); err != nil {
+				return err
+			}
+		}
+		rows, err = w.conn.QueryContext(ctx, `SELECT id FROM keys WHERE customer = ? AND revoked_at IS NULL ORDER BY id`, id)
+		keys, err := scanAll(rows, err, scanOne[string])
+		for i := 0; err == nil && i < len(keys); i++ {
+			err = s.revokeKey(ctx, w, actor, "", keys[i])
+		}
+		return err
+	})
+	if err != nil {
+		return fmt.Errorf("close customer %s: %w", id, err)
+	}
+	return nil
+}
+
 // Currencies are those of an account's customers, or of all ("").
 func (s *Store) Currencies(ctx context.Context, account string) ([]string, error) {
 	rows, err := s.read.QueryContext(ctx, `SELECT DISTINCT currency FROM customers WHERE ? = '' OR account = ? ORDER BY currency LIMIT 2`, account, account)
