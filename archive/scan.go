@@ -71,7 +71,7 @@ func (q *ScanQuery) workers() int {
 	if q.Workers > 0 {
 		return q.Workers
 	}
-	return runtime.GOMAXPROCS(0)
+	return min(runtime.NumCPU(), runtime.GOMAXPROCS(0)) // a scan only computes
 }
 
 // filter is a ScanQuery, made ready to be asked of many files, or the question
