@@ -147,7 +147,7 @@ func (c *AlertConfig) sendOne(ctx context.Context, key string, r mail.Request) e
 	if r.ToName = clippedName(r.ToName); strings.TrimSpace(r.ToName) == "" {
 		r.ToName = r.To
 	}
-	_, err := c.Mail.Send(ctx, mail.Order{Account: mail.OwnAccount, Key: "alert-" + key, Request: r})
+	_, err := c.Mail.Send(ctx, mail.Order{Account: mail.OwnAccount, Key: "alert-" + key, AtLeastOnce: true, Request: r})
 	// Sent before, in other words: its count has risen since, or an address changed.
 	if errors.Is(err, mail.ErrKeyReused) {
 		return nil

@@ -22,8 +22,9 @@
 // A mail that Send returned an id for has a record, written before the first
 // provider was asked. Each step is recorded together with who is asked next, so
 // that after a crash the record says who may have the mail: it becomes unknown
-// and is never sent again by itself. A mail that is deferred is with nobody. So
-// no mail is sent twice unless its record says possible_duplicate.
+// and is never sent again by itself, unless it was ordered to come at least once,
+// as our own alerts and invoices are. A mail that is deferred is with nobody, or
+// is such a one. So no mail is sent twice unless its record says possible_duplicate.
 //
 // Message-ID and outbox id are the same on every attempt, at every provider.
 //

@@ -167,3 +167,41 @@ func TestLease(t *testing.T) {
 		t.Errorf("%+v, want unknown", a)
 	}
 }
+
+// A mail that is to come at least once is sent again where a provider may have it,
+// and where its process died, with the same Message-ID.
+func TestAtLeastOnce(t *testing.T) {
+	mailgun := mailtest.Start(t, &mailtest.Provider{Type: "mailgun"}, mailtest.Behaviour{Kind: "reset_after_body"}, mailtest.OKFor("mailgun"))
+	clock := mailtest.NewClock()
+	r := newRig(t, configOf(t, nil, mailgun), clock, nil)
+	order := bill()
+	order.AtLeastOnce, order.Key, order.Account = true, "alert-1", mail.OwnAccount
+	a := r.send(order)
+	if a.Status != store.MailDeferred {
+		t.Fatalf("got %s, want deferred", a.Status)
+	}
+	clock.Advance(time.Hour)
+	r.tick()
+	if rec := r.record(a.ID); rec.Status != store.MailSent || !rec.PossibleDuplicate || classes(rec) != "mailgun ambiguous, mailgun ok" {
+		t.Errorf("got %s, duplicate %v, %s", rec.Status, rec.PossibleDuplicate, classes(rec))
+	}
+	if calls := mailgun.Calls(); len(calls) != 2 || calls[0].OutboxID != calls[1].OutboxID {
+		t.Errorf("got %d calls, want 2 of one mail", len(calls))
+	}
+
+	died := &store.NewMail{MailBody: store.MailBody{HTML: "<p>x</p>"}, Mail: store.Mail{ID: "0123456789abcdef0123456789abcdef", Account: mail.OwnAccount, To: "ann@example.net", ToName: "Ann",
+		From: "noreply@mg.example.com", FromName: "Rides", Subject: "x", OnAmbiguous: store.MailRepeat, HeaderID: "<x@mg.example.com>", CreatedAt: clock.Now(),
+		MailState: store.MailState{Status: store.MailSending, Asking: "mailgun", LeaseUntil: clock.Now().Add(time.Minute)}}}
+	if _, err := r.store.AddMail(context.Background(), died); err != nil {
+		t.Fatal(err)
+	}
+	r.tick()
+	if rec := r.record(died.ID); rec.Status != store.MailSending {
+		t.Errorf("within its lease: got %s", rec.Status)
+	}
+	clock.Advance(2 * time.Minute)
+	r.tick()
+	if rec := r.record(died.ID); rec.Status != store.MailSent || !rec.PossibleDuplicate {
+		t.Errorf("behind its lease: got %s, duplicate %v", rec.Status, rec.PossibleDuplicate)
+	}
+}

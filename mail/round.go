@@ -99,7 +99,11 @@ func (s *Sender) conclude(m *store.Mail, step *store.MailStep, last *gate, outco
 	step.RoundDone = true
 	o := &outcomes[len(outcomes)-1]
 	st := &step.State
-	switch verdict(outcomes) {
+	is := verdict(outcomes)
+	if is == store.MailUnknown && m.OnAmbiguous == store.MailRepeat {
+		is, step.PossibleDuplicate = store.MailDeferred, true
+	}
+	switch is {
 	case store.MailSent:
 		*st = store.MailState{Status: store.MailSent, Provider: last.Name, MessageID: o.MessageID}
 	case store.MailRejected:

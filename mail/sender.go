@@ -104,6 +104,9 @@ func New(o Options) (*Sender, error) {
 type Order struct {
 	Account string // "": the one that registered the domain of From, else OwnAccount
 	Key     string // Idempotency-Key, of those of Account as it is given; "": none
+	// AtLeastOnce: where somebody may have the mail, which otherwise makes it
+	// unknown, it is sent again, with the same Message-ID.
+	AtLeastOnce bool
 	Request
 }
 
@@ -169,7 +172,10 @@ func (s *Sender) newMail(o *Order, scope string) *store.NewMail {
 	m := &store.NewMail{MailBody: store.MailBody{HTML: o.Body, Attachment: o.Attachment}, Mail: store.Mail{ID: id, Account: o.Account, To: o.To, ToName: o.ToName,
 		From: o.From, FromName: o.FromName, Subject: o.Subject, Tags: o.Tags, OnAmbiguous: o.OnAmbiguous,
 		HeaderID: "<" + id + "@" + strings.ToLower(domain) + ">", CreatedAt: now}}
-	if m.OnAmbiguous == "" {
+	switch {
+	case o.AtLeastOnce:
+		m.OnAmbiguous = store.MailRepeat
+	case m.OnAmbiguous == "":
 		m.OnAmbiguous = FailOver
 	}
 	if o.Key != "" {

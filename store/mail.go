@@ -57,6 +57,10 @@ type MailState struct {
 	EventDue      string    // the e-mail event that is still to be put on the topic
 }
 
+// MailRepeat stands as OnAmbiguous of mails that are sent again where somebody may
+// have them.
+const MailRepeat = "repeat"
+
 // MailAttempt is one call of one provider.
 type MailAttempt struct {
 	Provider   string

@@ -71,14 +71,21 @@ func (s *Store) moveMail(ctx context.Context, doing, query string, args ...any) 
 }
 
 // SettleDeadMails makes unknown what was being sent by a process that died:
-// whoever was asked then may have the mail, so that it is not sent again. Only
-// mails whose lease ended before the given time; it returns how many.
+// whoever was asked then may have the mail, so that it is not sent again, but for
+// those of MailRepeat, which are due again when their lease ends. Only mails whose lease ended before
+// the given time; it returns how many are unknown.
 func (s *Store) SettleDeadMails(ctx context.Context, before time.Time, reason string) (n int64, err error) {
 	err = s.transact(ctx, func(w *writeTx) error {
 		const dead = ` FROM mails WHERE status = 'sending' AND lease_until < ?`
 		err := w.exec(ctx, `INSERT INTO mail_attempts (mail, n, provider, class, status_code, message, duration_ms, at)
 			SELECT id, (SELECT count(*) FROM mail_attempts WHERE mail = mails.id), asking, 'ambiguous', 0, ?, 0, asked_at`+dead+` AND asking <> ''`,
 			reason, before.UnixMicro())
+		if err != nil {
+			return err
+		}
+		err = w.exec(ctx, `UPDATE mails SET status = 'deferred', error = ?, asking = '', next_attempt_at = lease_until, lease_until = NULL,
+			rounds = rounds + 1, possible_duplicate = 1 WHERE status = 'sending' AND lease_until < ? AND on_ambiguous = ?`,
+			reason, before.UnixMicro(), MailRepeat)
 		if err != nil {
 			return err
 		}
