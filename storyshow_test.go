@@ -22,6 +22,9 @@ import (
 // storyHashes depend on ids that are made up anew each time.
 var storyHashes = regexp.MustCompile(`\b[0-9a-f]{32}(?:[0-9a-f]{32})?\b`)
 
+// storyNumbers of documents.
+var storyNumbers = regexp.MustCompile(`\b(INV|CN)-\d{6}\b`)
+
 // innermost is an object or a list without others in it.
 var innermost = regexp.MustCompile(`[{\[]\n[^{}\[\]]*[}\]]`)
 
@@ -187,7 +190,7 @@ func textOfPage(page []byte) string {
 var emptyLines = regexp.MustCompile(`\n\s*\n+`)
 
 // storyMail is one that was sent.
-type storyMail struct{ to, subject, text string }
+type storyMail struct{ to, subject, text, id string }
 
 // mails that were sent and not asked for before, sorted.
 func (s *story) mails() (list []storyMail) {
@@ -201,30 +204,37 @@ func (s *story) mails() (list []storyMail) {
 			continue
 		}
 		s.mailsSeen[path] = true
-		raw, err := os.ReadFile(path)
-		if err != nil {
-			s.fatal("%v", err)
-		}
-		m, err := mail.ReadMessage(bytes.NewReader(raw))
+		m, err := readMail(path)
 		if err != nil {
 			s.fatal("%s: %v", path, err)
 		}
-		subject, err := new(mime.WordDecoder).DecodeHeader(m.Header.Get("Subject"))
-		if err != nil {
-			s.fatal("%s: %v", path, err)
-		}
-		to, err := m.Header.AddressList("To")
-		if err != nil {
-			s.fatal("%s: %v", path, err)
-		}
-		text, err := plainText(m.Header.Get("Content-Type"), m.Header.Get("Content-Transfer-Encoding"), m.Body)
-		if err != nil {
-			s.fatal("%s: %v", path, err)
-		}
-		list = append(list, storyMail{to[0].Address, subject, strings.TrimSpace(strings.ReplaceAll(text, "\r\n", "\n"))})
+		list = append(list, m)
 	}
-	slices.SortFunc(list, func(a, b storyMail) int { return strings.Compare(s.names(fmt.Sprint(a)), s.names(fmt.Sprint(b))) })
+	slices.SortFunc(list, func(a, b storyMail) int {
+		return strings.Compare(s.names(a.to+a.subject+a.text), s.names(b.to+b.subject+b.text))
+	})
 	return list
+}
+
+func readMail(path string) (m storyMail, err error) {
+	raw, err := os.ReadFile(path)
+	if err != nil {
+		return m, err
+	}
+	message, err := mail.ReadMessage(bytes.NewReader(raw))
+	if err != nil {
+		return m, err
+	}
+	if m.subject, err = new(mime.WordDecoder).DecodeHeader(message.Header.Get("Subject")); err != nil {
+		return m, err
+	}
+	to, err := message.Header.AddressList("To")
+	if err != nil {
+		return m, err
+	}
+	text, err := plainText(message.Header.Get("Content-Type"), message.Header.Get("Content-Transfer-Encoding"), message.Body)
+	m.to, m.id, m.text = to[0].Address, message.Header.Get("Message-ID"), strings.TrimSpace(strings.ReplaceAll(text, "\r\n", "\n"))
+	return m, err
 }
 
 // plainText is the first part of that type.

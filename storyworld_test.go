@@ -39,6 +39,7 @@ type story struct {
 	mailsSeen map[string]bool
 	written   []string // files, in their order
 
+	stop    func() // all that runs; what is in the data folder stays
 	account storyAccount
 	seen    map[string]bool // documents that were final
 	settled map[string]bool // customer and month
@@ -105,15 +106,16 @@ func newStory(t *testing.T) *story {
 // says when a job runs.
 func (s *story) start(c *config) {
 	s.t.Helper()
-	ctx, stop := context.WithCancel(context.Background())
+	ctx, cancel := context.WithCancel(context.Background())
 	var running sync.WaitGroup
-	s.t.Cleanup(func() {
-		stop()
+	s.stop = sync.OnceFunc(func() {
+		cancel()
 		running.Wait()
 		if s.parts != nil {
 			s.parts.close()
 		}
 	})
+	s.t.Cleanup(s.stop)
 	var err error
 	if s.parts, err = openAll(ctx, c); err != nil {
 		s.t.Fatal(err)
