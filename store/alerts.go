@@ -6,7 +6,9 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"tallybook/schemas"
@@ -122,27 +124,42 @@ func putAlert(ctx context.Context, w *writeTx, a *DueAlert, details any) error {
 		hex.EncodeToString(hash[:16]), a.Kind, a.Key, a.Account, a.Customer, string(text), a.Count, a.CreatedAt.UnixMicro(), a.DueAt.UnixMicro())
 }
 
-// tellUnsubscribed counts requests of customers that were of no subscription.
-func (s *Store) tellUnsubscribed(ctx context.Context, w *writeTx, c *Checkpoint) error {
-	for _, u := range c.Subscribed.Unsubscribed {
-		n := u.Requests
+// problemsOf are the reasons why requests are of no subscription. The caller
+// holds the cache.
+func (s *Store) problemsOf(ctx context.Context, w *writeTx, uses []UnsubscribedUse) ([]string, error) {
+	reasons := make([]string, len(uses))
+	for i, u := range uses {
 		u.Requests = 0
 		reason, known := s.quotas.problems[u]
 		if !known {
 			var err error
 			if reason, err = subscriptionProblem(ctx, w, u); err != nil {
-				return err
+				return nil, err
 			}
 			if s.quotas.problems == nil || len(s.quotas.problems) >= maxProblems {
 				s.quotas.problems = map[UnsubscribedUse]string{}
 			}
 			s.quotas.problems[u] = reason
 		}
-		if reason == "" {
+		reasons[i] = reason
+	}
+	return reasons, nil
+}
+
+// tellUnsubscribed counts requests of customers that were of no subscription, in
+// the order of the alerts' keys.
+func tellUnsubscribed(ctx context.Context, w *writeTx, c *Checkpoint, reasons []string) error {
+	due, reasonOf := []DueAlert{}, map[string]string{}
+	for i, u := range c.Subscribed.Unsubscribed {
+		if reasons[i] == "" {
 			continue
 		}
-		a := DueAlert{Kind: AlertSubscription, Key: u.Customer + "/" + reason + "/", Account: u.Account, Customer: u.Customer, Count: n}
-		if err := tellDigest(ctx, w, a, reason, c.ClosedAt); err != nil {
+		a := DueAlert{Kind: AlertSubscription, Key: u.Customer + "/" + reasons[i] + "/", Account: u.Account, Customer: u.Customer, Count: u.Requests}
+		due, reasonOf[a.Key] = append(due, a), reasons[i]
+	}
+	slices.SortStableFunc(due, func(a, b DueAlert) int { return strings.Compare(a.Key, b.Key) })
+	for _, a := range due {
+		if err := tellDigest(ctx, w, a, reasonOf[a.Key], c.ClosedAt); err != nil {
 			return err
 		}
 	}
@@ -195,7 +212,7 @@ func (s *Store) DueAlerts(ctx context.Context, now time.Time, limit int) ([]DueA
 // ClaimAlert takes an attempt at a due alert; the next one is due at next. Of
 // several that try at once, one gets it.
 func (s *Store) ClaimAlert(ctx context.Context, a *DueAlert, next time.Time) (mine bool, err error) {
-	err = s.transact(ctx, func(w *writeTx) error {
+	err = s.transactBeside(ctx, func(w *writeTx) error {
 		n, err := w.execCount(ctx, `UPDATE alerts SET due_at = ?, tries = tries + 1 WHERE id = ? AND due_at = ? AND done = 0`,
 			next.UnixMicro(), a.ID, a.DueAt.UnixMicro())
 		mine = n == 1
@@ -217,11 +234,11 @@ type AlertStep struct {
 
 // StepAlert writes what became of an attempt.
 func (s *Store) StepAlert(ctx context.Context, step AlertStep, now time.Time) error {
-	err := s.transact(ctx, func(w *writeTx) error {
+	err := s.transactBeside(ctx, func(w *writeTx) error {
 		at := now.UnixMicro()
-		return w.exec(ctx, `UPDATE alerts SET mailed_at = CASE WHEN ? THEN COALESCE(mailed_at, ?) ELSE mailed_at END,
-			posted_at = CASE WHEN ? THEN COALESCE(posted_at, ?) ELSE posted_at END, error = ?, done = ? WHERE id = ?`,
-			boolInt(step.Mailed), at, boolInt(step.Posted), at, step.Error, boolInt(step.Done), step.ID)
+		return w.exec(ctx, `UPDATE alerts SET mailed_at = CASE WHEN ? THEN COALESCE(mailed_at, CAST(? AS BIGINT)) ELSE mailed_at END,
+			posted_at = CASE WHEN ? THEN COALESCE(posted_at, CAST(? AS BIGINT)) ELSE posted_at END, error = ?, done = ? WHERE id = ?`,
+			step.Mailed, at, step.Posted, at, step.Error, boolInt(step.Done), step.ID)
 	})
 	if err != nil {
 		return fmt.Errorf("record what became of alert %s: %w", step.ID, err)

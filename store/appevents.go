@@ -1,6 +1,7 @@
 package store
 
 import (
+	"cmp"
 	"context"
 	"database/sql"
 	"database/sql/driver"
@@ -8,6 +9,7 @@ import (
 	"fmt"
 	"math"
 	"slices"
+	"strings"
 
 	"tallybook/schemas"
 )
@@ -47,7 +49,9 @@ const appColumns = `account, source, id, session, category, name, time, revision
 // newAppStatement inserts new events. An id that was forgotten by the dedupe
 // window and comes again has its row already, which stays what it is.
 func newAppStatement() *bulk {
-	return newBulk(11, `INSERT INTO app_events (`+appColumns+`) VALUES `, ` ON CONFLICT (id, account, source) DO NOTHING`)
+	return newBulk("app_events", []column{{"account", text}, {"source", text}, {"id", text}, {"session", text}, {"category", text}, {"name", text},
+		{"time", integer}, {"revision", integer}, {"topic_partition", integer}, {"topic_offset", integer}, {"data", text}},
+		` ON CONFLICT (id, account, source) DO NOTHING`)
 }
 
 // writeAppEvents writes new events first: a correction comes behind its event.
@@ -60,6 +64,11 @@ func writeAppEvents(ctx context.Context, w *writeTx, c *Checkpoint) error {
 			changed = append(changed, e)
 		}
 	}
+	// By key, so that transactions do not wait for each other crosswise. Those
+	// that are fresh stay as they came, since seq breaks ties of time.
+	slices.SortStableFunc(changed, func(a, b *AppEvent) int {
+		return cmp.Or(strings.Compare(a.ID, b.ID), strings.Compare(a.Account, b.Account), strings.Compare(a.Source, b.Source))
+	})
 	err := w.bulk.appEvents.write(ctx, w, len(fresh), func(i int, args []driver.NamedValue) {
 		e := fresh[i]
 		bind(args, e.Account, e.Source, e.ID, e.Session, e.Category, e.Name, e.Time, e.Revision, int64(e.Partition), e.Offset, string(e.Data))

@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"time"
 )
@@ -21,9 +22,14 @@ type Audit struct {
 	After   any
 }
 
-// audit writes a change in the transaction that makes it; where prices depend on
-// what changed, it raises their generation.
+// audit writes a change in the transaction that makes it, which must be one of
+// transact: so rows are committed in the order of their ids, and whoever has read
+// up to one has read all below it. Where prices depend on what changed, it raises
+// their generation.
 func (s *Store) audit(ctx context.Context, w *writeTx, a Audit) error {
+	if !w.alone {
+		return errors.New("the audit log is written by a transaction that is not alone")
+	}
 	before, err := auditJSON(a.Before)
 	if err != nil {
 		return err

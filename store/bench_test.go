@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"os"
-	"path/filepath"
 	"slices"
 	"strconv"
 	"syscall"
@@ -12,6 +11,7 @@ import (
 	"time"
 
 	"tallybook/schemas"
+	"tallybook/store/storetest"
 )
 
 // BenchmarkCheckpoint writes 50,000 deltas a checkpoint: "new" rows, as in a
@@ -44,7 +44,7 @@ const benchDeltas = 50_000
 
 func benchmarkCheckpoint(b *testing.B, size int, hour func(i int) schemas.Hour) {
 	ctx := context.Background()
-	s, err := Open(ctx, filepath.Join(b.TempDir(), "store.db"), Options{})
+	s, err := Open(ctx, storetest.URL(b), Options{})
 	if err != nil {
 		b.Fatal(err)
 	}
@@ -125,7 +125,7 @@ func benchApply(b *testing.B, s *Store, c *Checkpoint, pos Position) Position {
 // BenchmarkRollups reads a day of 24 × 50,000 rows: of one account in 500, and
 // of all, from hours and from the built day.
 func BenchmarkRollups(b *testing.B) {
-	s, err := Open(context.Background(), filepath.Join(b.TempDir(), "store.db"), Options{})
+	s, err := Open(context.Background(), storetest.URL(b), Options{})
 	if err != nil {
 		b.Fatal(err)
 	}

@@ -48,7 +48,7 @@ type cached struct {
 
 func newBlockCache(max int64) *blockCache {
 	return &blockCache{max: max, recent: list.New(), byKey: map[blockKey]*list.Element{}, series: newDictionary(),
-		hours: hourVersions{version: map[schemas.Hour]int64{}}}
+		hours: newHourVersions()}
 }
 
 // dictionary is the one to resolve series with from now on.

@@ -2,10 +2,12 @@ package store
 
 import (
 	"context"
+	"database/sql"
 	"database/sql/driver"
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"slices"
 	"time"
 
@@ -102,7 +104,7 @@ func (r *blockReader) plan() error {
 	if len(r.q.Ranges) == 0 {
 		return nil
 	}
-	last, err := r.syncHours()
+	step, err := r.syncHours()
 	if err != nil {
 		return err
 	}
@@ -131,7 +133,7 @@ func (r *blockReader) plan() error {
 				first, hours := r.cache.hours.between(seg.from, seg.to)
 				for k, h := range hours {
 					version := r.cache.hours.version[h]
-					if version > last {
+					if version > step {
 						version = 0
 					}
 					r.wanted = append(r.wanted, wantedWindow{blockKey: blockKey{res: Hourly, start: h}, of: i, seq: first + k, version: version})
@@ -147,26 +149,38 @@ func (r *blockReader) plan() error {
 	return nil
 }
 
-// syncHours learns which hours changed; last is the snapshot's greatest version.
-func (v *View) syncHours() (last int64, err error) {
-	err = v.tx.QueryRowContext(v.ctx, `SELECT coalesce(max(version), 0) FROM hour_versions`).Scan(&last)
-	if err != nil {
-		return 0, engineError(err)
-	}
-	v.cache.mu.Lock()
-	known := v.cache.hours.last
-	v.cache.mu.Unlock()
-	if last <= known {
-		return last, nil
-	}
-	rows, err := collect(v, scanHourVersion, `SELECT window_start, version FROM hour_versions WHERE version > ?`, known)
+// syncHours learns which hours changed; step is that of the snapshot.
+func (v *View) syncHours() (step int64, err error) {
+	last := map[string]int64{}
+	err = v.stream(func(rows *sql.Rows) error {
+		var writer string
+		var n int64
+		err := rows.Scan(&writer, &n)
+		last[writer] = n
+		return err
+	}, `SELECT writer, last FROM hour_writers`)
 	if err != nil {
 		return 0, err
 	}
 	v.cache.mu.Lock()
+	known := maps.Clone(v.cache.hours.seen)
+	v.cache.mu.Unlock()
+	var changes []hourChange
+	for writer, n := range last {
+		if n <= known[writer] {
+			continue
+		}
+		more, err := collect(v, scanHourChange, `SELECT writer, window_start, version FROM hour_changes WHERE writer = ? AND version > ?`,
+			writer, known[writer])
+		if err != nil {
+			return 0, err
+		}
+		changes = append(changes, more...)
+	}
+	v.cache.mu.Lock()
 	defer v.cache.mu.Unlock()
-	v.cache.hours.add(rows)
-	return last, nil
+	v.cache.hours.add(last, changes)
+	return v.cache.hours.at(last), nil
 }
 
 // read gets every wanted window, from memory or the tables.
@@ -368,7 +382,13 @@ func (c Columns) places() (at []int) {
 func (r *blockReader) rows(query string, args []driver.NamedValue, b *builder, finish func(schemas.Hour) error) error {
 	return r.raw(func(dc driver.QueryerContext) error {
 		f := &rowFeed{blockReader: r, conn: dc, b: b, finish: finish, at: b.columns.places()}
-		if err := eachRaw(dc, f.row, query, args...); err != nil {
+		var err error
+		if pg, ok := dc.(*pgConn); ok { // which has one question at a time, and flush asks for series
+			err = engineError(pg.eachByCursor(r.ctx, f.row, query, args))
+		} else {
+			err = eachRaw(dc, f.row, query, args...)
+		}
+		if err != nil {
 			return err
 		}
 		return f.flush()
@@ -376,7 +396,7 @@ func (r *blockReader) rows(query string, args []driver.NamedValue, b *builder, f
 }
 
 // raw gives fn the driver's connection, within the view's transaction. It is
-// for many rows: database/sql spends more time on a row than SQLite does. What
+// for many rows: database/sql spends more time on a row than the engines do. What
 // database/sql offers must not be used within fn.
 func (v *View) raw(fn func(dc driver.QueryerContext) error) error {
 	return v.conn.Raw(func(dc any) error { return fn(dc.(driver.QueryerContext)) })

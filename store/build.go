@@ -68,20 +68,22 @@ type rowKey struct {
 }
 
 func (b *build) run(ctx context.Context) error {
-	if err := b.s.transact(ctx, func(w *writeTx) error { return b.begin(ctx, w) }); err != nil {
+	if err := b.s.transactBeside(ctx, func(w *writeTx) error { return b.begin(ctx, w) }); err != nil {
 		return err
 	}
 	at := &rowKey{series: []byte{}}
 	for at != nil {
-		err := b.s.transact(ctx, func(w *writeTx) (err error) {
-			at, err = b.chunk(ctx, w, at)
+		var next *rowKey
+		err := b.s.transactBeside(ctx, func(w *writeTx) (err error) {
+			next, err = b.chunk(ctx, w, at)
 			return err
 		})
 		if err != nil {
 			return err
 		}
+		at = next
 	}
-	return b.s.transact(ctx, func(w *writeTx) error {
+	return b.s.transactBeside(ctx, func(w *writeTx) error {
 		n, err := w.execCount(ctx, `UPDATE built_windows SET state = 1
 			WHERE resolution = ? AND window_start = ? AND build = ? AND dirty = 0`, int64(b.res), int64(b.start), b.number)
 		if err == nil && n == 0 {
@@ -92,8 +94,15 @@ func (b *build) run(ctx context.Context) error {
 }
 
 // begin takes the window from readers: a checkpoint that touches it from here
-// on sets dirty.
+// on sets dirty. It waits for those that have touched it before, whose rows the
+// chunks would not see and who could not see this row.
 func (b *build) begin(ctx context.Context, w *writeTx) error {
+	if err := w.lock(ctx, lockWindow, windowLock(b.res, b.start)); err != nil {
+		return err
+	}
+	if err := w.lock(ctx, lockBuild, windowLock(b.res, b.start)); err != nil {
+		return err
+	}
 	return engineError(w.conn.QueryRowContext(ctx, `
 		INSERT INTO built_windows (resolution, window_start, state, dirty, build) VALUES (?, ?, 0, 0, 1)
 		ON CONFLICT (resolution, window_start) DO UPDATE SET state = 0, dirty = 0, build = built_windows.build + 1
@@ -103,6 +112,9 @@ func (b *build) begin(ctx context.Context, w *writeTx) error {
 // chunk rebuilds the rows behind a key, up to the key that it returns; nil: to
 // the end. What is no longer in the source is deleted with the rest.
 func (b *build) chunk(ctx context.Context, w *writeTx, after *rowKey) (*rowKey, error) {
+	if err := w.lock(ctx, lockBuild, windowLock(b.res, b.start)); err != nil {
+		return nil, err
+	}
 	var mine bool
 	err := w.conn.QueryRowContext(ctx, `SELECT build = ? FROM built_windows WHERE resolution = ? AND window_start = ?`,
 		b.number, int64(b.res), int64(b.start)).Scan(&mine)
@@ -131,8 +143,9 @@ func (b *build) chunk(ctx context.Context, w *writeTx, after *rowKey) (*rowKey, 
 	return last, b.insert(ctx, w, sources, between, keys)
 }
 
-// insert sums the sources between two keys. sum fails where it would leave 64
-// bits, and the STRICT table where adding the carry does.
+// insert sums the sources between two keys. sum, or the cast of PostgreSQL's
+// longer sums, fails where it would leave 64 bits, and the table where adding
+// the carry does.
 func (b *build) insert(ctx context.Context, w *writeTx, sources []segment, between string, keys []any) error {
 	var parts []string
 	args := []any{b.start}
@@ -152,15 +165,20 @@ func (b *build) insert(ctx context.Context, w *writeTx, sources []segment, betwe
 	if len(parts) == 0 {
 		return nil
 	}
-	return w.exec(ctx, `
-		INSERT INTO `+b.res.table()+` (window_start, account, series, `+measureColumns+`)
-		SELECT ?, account, series, sum(count),
-			sum(quantity_units) + sum(quantity_nanos) / 1000000000, sum(quantity_nanos) % 1000000000,
-			sum(value_count),
-			sum(value_units) + sum(value_nanos) / 1000000000, sum(value_nanos) % 1000000000,
-			min(value_min), max(value_max), sum(bytes),
-			sum(amount_units) + sum(amount_nanos) / 1000000000, sum(amount_nanos) % 1000000000
-		FROM (`+strings.Join(parts, ` UNION ALL `)+`) AS source GROUP BY account, series`, args...)
+	return w.exec(ctx, `INSERT INTO `+b.res.table()+` (window_start, account, series, `+measureColumns+`)
+		SELECT CAST(? AS BIGINT), account, series, `+w.sums()+` FROM (`+strings.Join(parts, ` UNION ALL `)+`) AS source
+		GROUP BY account, series`, args...)
+}
+
+// sums are measureColumns of several rows.
+func (d *dialect) sums() string {
+	sum := func(column string) string { return `CAST(sum(` + column + `) AS BIGINT)` }
+	decimal := func(name string) string {
+		units, nanos := sum(name+`_units`), sum(name+`_nanos`)
+		return units + ` + ` + nanos + ` / 1000000000, ` + nanos + ` % 1000000000`
+	}
+	return strings.Join([]string{sum(`count`), decimal(`quantity`), sum(`value_count`), decimal(`value`),
+		fmt.Sprintf(d.least, `value_min`), fmt.Sprintf(d.greatest, `value_max`), sum(`bytes`), decimal(`amount`)}, `, `)
 }
 
 // sources are the windows with rows to sum: a day's hours; a month's days where

@@ -5,20 +5,20 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"path/filepath"
 	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
 
 	"tallybook/schemas"
+	"tallybook/store/storetest"
 )
 
 // catalogStore has a clock of its own.
 func catalogStore(t *testing.T) (s *Store, clock *atomic.Int64) {
 	clock = &atomic.Int64{}
 	clock.Store(closedAt.UnixMicro())
-	s = openFile(t, filepath.Join(t.TempDir(), "store.db"), Options{Now: func() time.Time { return time.UnixMicro(clock.Load()) }})
+	s = openFile(t, storetest.URL(t), Options{Now: func() time.Time { return time.UnixMicro(clock.Load()) }})
 	for _, r := range []Route{{API: "shop", Version: "v1", Endpoint: "/orders"}, {API: "shop", Version: "v1"}, {API: "mail", Version: "v1", Endpoint: "/orders"}} {
 		r.Prices = []Price{{PricingModel: "standard", Model: "flat", Params: json.RawMessage(`{"amount":"1"}`)}}
 		if _, err := s.CreateRoute(t.Context(), "test", r); err != nil {

@@ -4,16 +4,22 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync/atomic"
+
+	"golang.org/x/sync/errgroup"
 
 	"tallybook/schemas"
 )
 
-// Checkpoint applies a batch in ONE transaction, each of its checkpoints whole
-// or not at all; the results are in the order of the batch. When it returns nil
-// every Applied checkpoint is durable. When it returns an error nothing of the
-// batch was applied, unless the error is ErrUnknown: then all of what would
-// have been Applied was, or nothing, and the caller reads the Position to find
-// out or sends the same batch again.
+// Checkpoint applies a batch, each of its checkpoints whole or not at all; the
+// results are in the order of the batch. When it returns nil every Applied
+// checkpoint is durable. When it returns an error nothing of the batch was
+// applied, unless the error is ErrUnknown: then any of what would have been
+// Applied may have been, and the caller reads the Positions to find out or sends
+// the same batch again.
+//
+// SQLite has one transaction for the batch, since an fsync is dear; PostgreSQL
+// one for each, at the same time, and makes one fsync of commits that meet.
 //
 // There are no savepoints: a fenced checkpoint has written nothing, and for a
 // refused one, which is rare, the transaction is done again without it. SQLite
@@ -21,14 +27,62 @@ import (
 // walks: with 50,000 new rows that took minutes.
 func (s *Store) Checkpoint(ctx context.Context, batch []*Checkpoint) ([]Result, error) {
 	results := make([]Result, len(batch))
-	for {
+	var err error
+	if s.postgres {
+		err = s.checkpointEach(ctx, batch, results)
+	} else {
+		err = s.checkpointTogether(ctx, batch, results)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("checkpoint: %w", err)
+	}
+	return results, nil
+}
+
+// checkpointEach has a transaction for each checkpoint of the batch; behind an
+// error no further one begins.
+func (s *Store) checkpointEach(ctx context.Context, batch []*Checkpoint, results []Result) error {
+	var failed, ended atomic.Int64
+	var group errgroup.Group
+	group.SetLimit(postgresWriters)
+	if s.opts.Fault != nil {
+		group.SetLimit(1)
+	}
+	for i := range batch {
+		group.Go(func() error {
+			if failed.Load() > 0 {
+				return nil
+			}
+			err := s.checkpointTogether(ctx, batch[i:i+1], results[i:i+1])
+			if err != nil {
+				failed.Add(1)
+				return err
+			}
+			ended.Add(1)
+			return nil
+		})
+	}
+	err := group.Wait() // the first
+	if err != nil && !errors.Is(err, ErrUnknown) && (ended.Load() > 0 || failed.Load() > 1) {
+		return fmt.Errorf("%w, by some of %d: %w", ErrUnknown, len(batch), err)
+	}
+	return err
+}
+
+// checkpointTogether has a transaction for all of the batch.
+func (s *Store) checkpointTogether(ctx context.Context, batch []*Checkpoint, results []Result) error {
+	for tries := 0; ; {
 		again, seen, err := s.checkpointAll(ctx, batch, results)
+		if isAgain(err) && tries < beginsAgain {
+			tries++
+			continue
+		}
 		if err != nil {
-			return nil, fmt.Errorf("checkpoint: %w", err)
+			return err
 		}
 		if !again {
 			s.known.add(seen) // committed, so they need no insert any more
-			return results, nil
+			return nil
 		}
 	}
 }
@@ -94,6 +148,9 @@ func (s *Store) applyOne(ctx context.Context, w *writeTx, c *Checkpoint) (ids []
 	}
 	var already bool
 	err = s.step("checkpoint", func() (err error) {
+		if err := lockPosition(ctx, w, c.From.Partition); err != nil {
+			return err
+		}
 		if err := checkMeters(ctx, w, c); err != nil {
 			return err
 		}
@@ -152,6 +209,16 @@ func (c *Checkpoint) validate() error {
 		}
 	}
 	return nil
+}
+
+// lockPosition keeps the position as it is until the transaction ends: whoever
+// makes a meter live of the partition takes the same lock, so that either sees
+// what the other did.
+func lockPosition(ctx context.Context, w *writeTx, tp schemas.Partition) error {
+	if w.forUpdate == "" {
+		return nil
+	}
+	return w.exec(ctx, `SELECT 1 FROM positions WHERE topic = ? AND partition = ?`+w.forUpdate, string(tp.Topic), tp.ID)
 }
 
 // movePosition is the compare-and-swap. already: a commit of this very

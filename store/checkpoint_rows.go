@@ -5,6 +5,8 @@ import (
 	"cmp"
 	"context"
 	"database/sql/driver"
+	"fmt"
+	"maps"
 	"slices"
 	"time"
 
@@ -108,20 +110,27 @@ func markDays(ctx context.Context, w *writeTx, c *Checkpoint) error {
 	for i := range c.Files {
 		seen[topicDay{c.Files[i].Dataset, c.Files[i].Day}] = true
 	}
-	for td := range seen {
+	order := slices.SortedFunc(maps.Keys(seen), func(a, b topicDay) int {
+		return cmp.Or(cmp.Compare(a.topic, b.topic), cmp.Compare(a.day, b.day))
+	})
+	for _, td := range order {
 		err := w.exec(ctx, `INSERT INTO topic_days (topic, day) VALUES (?, ?) ON CONFLICT DO NOTHING`,
 			string(td.topic), int64(td.day))
 		if err != nil {
 			return err
 		}
 	}
-	return markDirty(ctx, w, hours)
+	return markDirty(ctx, w, c.writer(), hours)
 }
 
+// writer is who changes the hours, to their readers.
+func (c *Checkpoint) writer() string { return fmt.Sprintf("%s/%d", c.From.Topic, c.From.ID) }
+
 // markDirty says that the hours changed: what was built from them, and copies of
-// them in memory, no longer agree with them.
-func markDirty(ctx context.Context, w *writeTx, hours map[schemas.Hour]bool) error {
-	if err := raiseHours(ctx, w, hours); err != nil {
+// them in memory, no longer agree with them. A build that begins waits for us,
+// or we see that it began: else it could miss our rows, and we its window.
+func markDirty(ctx context.Context, w *writeTx, writer string, hours map[schemas.Hour]bool) error {
+	if err := raiseHours(ctx, w, writer, hours); err != nil {
 		return err
 	}
 	starts := map[Resolution]map[schemas.Hour]bool{Daily: {}, Monthly: {}}
@@ -130,7 +139,10 @@ func markDirty(ctx context.Context, w *writeTx, hours map[schemas.Hour]bool) err
 		starts[Monthly][hour.Day().MonthStart().Hour()] = true
 	}
 	for _, res := range []Resolution{Daily, Monthly} {
-		for start := range starts[res] {
+		for _, start := range slices.Sorted(maps.Keys(starts[res])) {
+			if err := w.lockShared(ctx, lockWindow, windowLock(res, start)); err != nil {
+				return err
+			}
 			err := w.exec(ctx, `UPDATE built_windows SET dirty = 1 WHERE resolution = ? AND window_start = ? AND dirty = 0`,
 				int64(res), int64(start))
 			if err != nil {
@@ -162,7 +174,7 @@ func insertErrors(ctx context.Context, w *writeTx, c *Checkpoint) error {
 		err := w.exec(ctx, `INSERT INTO errors (`+insertErrorColumns+`) VALUES (`+placeholders(20)+`)`,
 			e.ID, e.Time, e.Account, string(e.Reason), e.Field, e.Message, e.Input, e.InputBytes, e.InputSHA256[:],
 			string(e.Origin.Topic), e.Origin.ID, e.Offset, e.LastOffset, e.Records, int64(e.Status),
-			e.Key, headersText(e.Headers), e.RecordTime, e.Whole, e.Endpoint)
+			e.Key, headersText(e.Headers), e.RecordTime, boolInt(e.Whole), e.Endpoint)
 		if err != nil {
 			return err
 		}

@@ -13,10 +13,9 @@ import (
 	"tallybook/schemas"
 )
 
-func TestSQLite(t *testing.T) { testStore(t, openNew) }
-
-// testStore is what every engine must do.
-func testStore(t *testing.T, open func(t *testing.T) *Store) {
+// TestStore is what every engine must do: it runs on SQLite, and with the build
+// tag postgres on PostgreSQL, as every test does that has no tag of its own.
+func TestStore(t *testing.T) {
 	for _, test := range []struct {
 		name string
 		run  func(t *testing.T, s *Store)
@@ -46,7 +45,7 @@ func testStore(t *testing.T, open func(t *testing.T) *Store) {
 		{"Corrections", testCorrections},
 		{"Stale", testStale},
 	} {
-		t.Run(test.name, func(t *testing.T) { test.run(t, open(t)) })
+		t.Run(test.name, func(t *testing.T) { test.run(t, openNew(t)) })
 	}
 }
 

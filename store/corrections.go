@@ -1,6 +1,7 @@
 package store
 
 import (
+	"cmp"
 	"context"
 	"database/sql"
 	"database/sql/driver"
@@ -8,9 +9,6 @@ import (
 	"fmt"
 	"slices"
 	"strings"
-
-	"modernc.org/sqlite"
-	sqlite3 "modernc.org/sqlite/lib"
 
 	"tallybook/schemas"
 )
@@ -111,8 +109,9 @@ func (s *Store) AppliedCorrection(ctx context.Context, account, source, id strin
 
 // newCorrectionStatements are the two of insertCorrections.
 func newCorrectionStatements() (corrections, events *bulk) {
-	return newBulk(9, `INSERT INTO corrections (account, topic, source, id, revision, by_source, by_id, reason, log_time) VALUES `, ``),
-		newBulk(6, `INSERT INTO corrected_events (account, topic, source, id, revision, archive_rows) VALUES `,
+	event := []column{{"account", text}, {"topic", text}, {"source", text}, {"id", text}, {"revision", integer}}
+	return newBulk("corrections", append(slices.Clone(event), column{"by_source", text}, column{"by_id", text}, column{"reason", text}, column{"log_time", integer}), ``),
+		newBulk("corrected_events", append(slices.Clone(event), column{"archive_rows", nullText}),
 			` ON CONFLICT (account, topic, source, id) DO UPDATE SET revision = excluded.revision, archive_rows = excluded.archive_rows`)
 }
 
@@ -123,13 +122,20 @@ func insertCorrections(ctx context.Context, w *writeTx, c *Checkpoint) error {
 	if len(all) == 0 {
 		return nil
 	}
+	order := make([]int, len(all)) // by key, so that transactions do not wait for each other crosswise
+	for i := range order {
+		order[i] = i
+	}
+	slices.SortStableFunc(order, func(a, b int) int {
+		x, y := &all[a].Event, &all[b].Event
+		return cmp.Or(strings.Compare(x.Account, y.Account), strings.Compare(x.Source, y.Source), strings.Compare(x.ID, y.ID))
+	})
 	err := w.bulk.corrections.write(ctx, w, len(all), func(i int, args []driver.NamedValue) {
-		f := &all[i]
+		f := &all[order[i]]
 		bind(args, f.Event.Account, string(c.From.Topic), f.Event.Source, f.Event.ID, f.Revision, f.Source, f.ID, f.Reason, f.LogTime)
 	})
 	if err != nil {
-		var e *sqlite.Error
-		if errors.As(err, &e) && (e.Code() == sqlite3.SQLITE_CONSTRAINT_PRIMARYKEY || e.Code() == sqlite3.SQLITE_CONSTRAINT_UNIQUE) {
+		if isTaken(err) {
 			err = fmt.Errorf("%w: %w", ErrRevisionTaken, err)
 		}
 		return err
@@ -139,7 +145,7 @@ func insertCorrections(ctx context.Context, w *writeTx, c *Checkpoint) error {
 		last[all[i].Event] = i
 	}
 	newest := make([]int, 0, len(last))
-	for i := range all {
+	for _, i := range order {
 		if last[all[i].Event] == i {
 			newest = append(newest, i)
 		}

@@ -5,11 +5,12 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
-	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
 	"time"
+
+	"tallybook/store/storetest"
 )
 
 func TestDomains(t *testing.T) {
@@ -106,7 +107,7 @@ func TestWebhookKeys(t *testing.T) {
 
 func TestWebhookTokens(t *testing.T) {
 	now := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
-	path, ctx := filepath.Join(t.TempDir(), "store.db"), context.Background()
+	path, ctx := storetest.URL(t), context.Background()
 	s := openFile(t, path, Options{Now: func() time.Time { return now }})
 	remember := func(token, body string) {
 		t.Helper()

@@ -3,13 +3,10 @@ package store
 import (
 	"context"
 	"errors"
-	"fmt"
-	"path/filepath"
-	"strings"
 	"testing"
-	"time"
 
 	"tallybook/schemas"
+	"tallybook/store/storetest"
 )
 
 // TestFaults: each step, not done, or done but answered with an error; then the
@@ -19,7 +16,7 @@ func TestFaults(t *testing.T) {
 	for _, step := range []string{"begin", "checkpoint", "series", "rollups", "sketches", "meters", "files", "errors", "app_events", "quotas", "ledger", "commit"} {
 		for _, applied := range []bool{false, true} {
 			t.Run(step+map[bool]string{false: " not applied", true: " applied, answer lost"}[applied], func(t *testing.T) {
-				path := filepath.Join(t.TempDir(), "store.db")
+				path := storetest.URL(t)
 				calls := 0
 				s := openFile(t, path, Options{Fault: func(at string) (before, after error) {
 					if at != step {
@@ -76,48 +73,11 @@ func TestFaults(t *testing.T) {
 	}
 }
 
-// TestTwoStores: two processes on one file see each other's commits; the one
-// that finds it locked says so.
-func TestTwoStores(t *testing.T) {
-	path := filepath.Join(t.TempDir(), "store.db")
-	a := openFile(t, path, Options{})
-	b := openFile(t, path, Options{BusyTimeout: time.Millisecond})
-	o := takeOver(t, a, usage0)
-	o.apply(o.next(3, request(day0.Hour(), "a", "x")))
-	if got, err := b.Position(ctx, usage0); err != nil || got != o.pos {
-		t.Errorf("got %+v, %v, want %+v", got, err, o.pos)
-	}
-	w, err := a.begin(ctx)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if _, err := b.TakeOver(ctx, usage0, 0); !errors.Is(err, ErrBusy) {
-		t.Errorf("take over of a locked store: got %v, want ErrBusy", err)
-	}
-	if _, err := b.Checkpoint(ctx, []*Checkpoint{o.next(1)}); !errors.Is(err, ErrBusy) || errors.Is(err, ErrUnknown) {
-		t.Errorf("checkpoint into a locked store: got %v, want ErrBusy", err)
-	}
-	waiting, cancel := context.WithCancel(ctx)
-	cancel()
-	if _, err := a.TakeOver(waiting, usage0, 0); !errors.Is(err, context.Canceled) {
-		t.Errorf("waiting for our own writer: got %v, want canceled", err)
-	}
-	if _, err := b.Position(ctx, usage0); err != nil {
-		t.Errorf("reading a locked store: %v", err)
-	}
-	w.rollback()
-	p := takeOver(t, b, usage0)
-	p.apply(p.next(1, request(day0.Hour(), "a", "x")))
-	if r := o.try(o.next(1)); r.Outcome != Fenced {
-		t.Errorf("got %+v, want Fenced", r)
-	}
-}
-
 // TestCanceled: a context that ends cuts a checkpoint short without a trace,
 // and the writer goes on.
 func TestCanceled(t *testing.T) {
 	ending, cancel := context.WithCancel(ctx)
-	s := openFile(t, filepath.Join(t.TempDir(), "store.db"), Options{Fault: func(step string) (before, after error) {
+	s := openFile(t, storetest.URL(t), Options{Fault: func(step string) (before, after error) {
 		if step == "files" {
 			cancel()
 		}
@@ -132,34 +92,5 @@ func TestCanceled(t *testing.T) {
 	if after := everything(t, s); after != before {
 		t.Errorf("it left something:\n%s", after)
 	}
-	o.apply(c)
-}
-
-// TestFull: an engine that has no room is no fault of the data. Nothing is
-// applied, and it goes on when there is room again.
-func TestFull(t *testing.T) {
-	s := openNew(t)
-	o := takeOver(t, s, usage0)
-	pages := func(n int) {
-		t.Helper()
-		if err := s.write.QueryRow(fmt.Sprintf("PRAGMA max_page_count = %d", n)).Scan(new(int)); err != nil {
-			t.Fatal(err)
-		}
-	}
-	pages(1) // what it has now is the least
-	before := everything(t, s)
-	var rows []Rollup
-	for i := range 1000 {
-		rows = append(rows, request(day0.Hour(), "a", fmt.Sprint(i)))
-	}
-	c := o.next(1000, rows...)
-	results, err := s.Checkpoint(ctx, []*Checkpoint{c})
-	if err == nil || errors.Is(err, ErrUnknown) || !strings.Contains(err.Error(), "full") {
-		t.Fatalf("got %v, %v, want an error that says full", results, err)
-	}
-	if after := everything(t, s); after != before {
-		t.Error("it left something")
-	}
-	pages(1 << 20)
 	o.apply(c)
 }

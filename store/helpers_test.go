@@ -5,13 +5,13 @@ import (
 	"context"
 	"fmt"
 	"math/rand/v2"
-	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
 	"time"
 
 	"tallybook/schemas"
+	"tallybook/store/storetest"
 )
 
 var (
@@ -41,7 +41,7 @@ func openFile(t *testing.T, path string, o Options) *Store {
 
 func openNew(t *testing.T) *Store {
 	t.Helper()
-	return openFile(t, filepath.Join(t.TempDir(), "store.db"), Options{})
+	return openFile(t, storetest.URL(t), Options{})
 }
 
 // owner writes a partition's checkpoints, as the worker does.

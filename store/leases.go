@@ -33,14 +33,14 @@ const keptRuns = 100
 // run out of turn. ErrLeaseHeld, ErrLeaseDone.
 func (s *Store) TakeLease(ctx context.Context, job, holder string, due time.Time, d time.Duration) (Lease, error) {
 	l := Lease{Job: job, Holder: holder}
-	err := s.transact(ctx, func(w *writeTx) error {
+	err := s.transactBeside(ctx, func(w *writeTx) error {
 		now, slot := s.now().UnixMicro(), int64(0)
 		if !due.IsZero() {
 			slot = due.UnixMicro()
 		}
 		err := w.conn.QueryRowContext(ctx, `INSERT INTO job_leases (job, schedule, holder, token, until, due) VALUES (?, '', ?, 1, ?, ?)
 			ON CONFLICT (job) DO UPDATE SET holder = excluded.holder, token = job_leases.token + 1, until = excluded.until,
-			due = max(job_leases.due, excluded.due)
+			due = CASE WHEN excluded.due > job_leases.due THEN excluded.due ELSE job_leases.due END
 			WHERE job_leases.until <= ? AND (excluded.due = 0 OR excluded.due > job_leases.due) RETURNING token`,
 			job, holder, now+d.Microseconds(), slot, now).Scan(&l.Token)
 		if errors.Is(err, sql.ErrNoRows) {
@@ -77,7 +77,7 @@ func whyNotTaken(ctx context.Context, w *writeTx, job string, now int64) error {
 
 // RenewLease moves the end of a lease that has not ended; ErrLeaseLost.
 func (s *Store) RenewLease(ctx context.Context, l Lease, d time.Duration) error {
-	err := s.transact(ctx, func(w *writeTx) error {
+	err := s.transactBeside(ctx, func(w *writeTx) error {
 		now := s.now().UnixMicro()
 		n, err := w.execCount(ctx, `UPDATE job_leases SET until = ? WHERE job = ? AND token = ? AND until > ?`,
 			now+d.Microseconds(), l.Job, l.Token, now)
@@ -98,7 +98,7 @@ const maxRunError = 4 << 10
 // EndLease gives a lease back and notes how the run ended: runErr nil is well.
 // Where another has the lease, nothing is changed.
 func (s *Store) EndLease(ctx context.Context, l Lease, runErr error) error {
-	err := s.transact(ctx, func(w *writeTx) error {
+	err := s.transactBeside(ctx, func(w *writeTx) error {
 		outcome, text := "ok", ""
 		if runErr != nil {
 			outcome, text = "error", runErr.Error()
@@ -149,7 +149,7 @@ type JobRun struct {
 
 // ScheduleJob records a job's schedule, for JobStates.
 func (s *Store) ScheduleJob(ctx context.Context, job, schedule string) error {
-	err := s.transact(ctx, func(w *writeTx) error {
+	err := s.transactBeside(ctx, func(w *writeTx) error {
 		return w.exec(ctx, `INSERT INTO job_leases (job, schedule, holder, token, until, due) VALUES (?, ?, '', 0, 0, 0)
 			ON CONFLICT (job) DO UPDATE SET schedule = excluded.schedule WHERE job_leases.schedule <> excluded.schedule`, job, schedule)
 	})

@@ -121,14 +121,19 @@ func (s *Store) AddMail(ctx context.Context, m *NewMail) (first *MailKey, err er
 	if err != nil {
 		return nil, err
 	}
-	err = s.transact(ctx, func(w *writeTx) error {
+	err = s.transactBeside(ctx, func(w *writeTx) error {
 		first = nil
 		if m.Key != nil {
 			if first, err = findMailKey(ctx, w.conn, m.Key.Scope, m.Key.Key); err != nil || first != nil {
 				return err
 			}
-			if err := w.exec(ctx, `INSERT INTO mail_keys (account, key, request_hash, mail) VALUES (?, ?, ?, ?)`,
-				m.Key.Scope, m.Key.Key, m.Key.RequestHash, m.ID); err != nil {
+			n, err := w.execCount(ctx, `INSERT INTO mail_keys (account, key, request_hash, mail) VALUES (?, ?, ?, ?) ON CONFLICT DO NOTHING`,
+				m.Key.Scope, m.Key.Key, m.Key.RequestHash, m.ID)
+			if err != nil {
+				return err
+			}
+			if n == 0 { // at this very moment
+				first, err = findMailKey(ctx, w.conn, m.Key.Scope, m.Key.Key)
 				return err
 			}
 		}
@@ -177,15 +182,15 @@ type MailStep struct {
 
 // StepMail writes one step of a mail that is being sent; ErrMailMoved: it is not.
 func (s *Store) StepMail(ctx context.Context, step *MailStep) error {
-	err := s.transact(ctx, func(w *writeTx) error {
+	err := s.transactBeside(ctx, func(w *writeTx) error {
 		st := &step.State
 		n, err := w.execCount(ctx, `UPDATE mails SET status = ?, provider = ?, message_id = ?, error = ?, next_attempt_at = ?,
 			asking = ?, asked_at = ?, lease_until = ?, event_due = ?,
-			possible_duplicate = max(possible_duplicate, ?), rounds = rounds + ?
+			possible_duplicate = CASE WHEN ? THEN 1 ELSE possible_duplicate END, rounds = rounds + ?
 			WHERE id = ? AND status = 'sending'`,
 			string(st.Status), st.Provider, st.MessageID, st.Error, microsOrNull(st.NextAttemptAt),
 			st.Asking, s.opts.Now().UnixMicro(), microsOrNull(st.LeaseUntil), textOrNull(st.EventDue),
-			boolInt(step.PossibleDuplicate), boolInt(step.RoundDone), step.Mail)
+			step.PossibleDuplicate, boolInt(step.RoundDone), step.Mail)
 		if err != nil {
 			return err
 		}
@@ -211,7 +216,8 @@ func addAttempt(ctx context.Context, w *writeTx, mail string, a *MailAttempt) er
 		return nil
 	}
 	return w.exec(ctx, `INSERT INTO mail_attempts (mail, n, provider, class, status_code, message, duration_ms, at)
-		SELECT ?, count(*), ?, ?, ?, ?, ?, ? FROM mail_attempts WHERE mail = ?`,
+		SELECT CAST(? AS TEXT), count(*), CAST(? AS TEXT), CAST(? AS TEXT), CAST(? AS BIGINT), CAST(? AS TEXT), CAST(? AS BIGINT), CAST(? AS BIGINT)
+		FROM mail_attempts WHERE mail = ?`,
 		mail, a.Provider, a.Class, a.StatusCode, a.Message, a.Duration.Milliseconds(), a.At.UnixMicro(), mail)
 }
 

@@ -57,7 +57,7 @@ func (s *Store) GiveUpMail(ctx context.Context, id, reason, event string, alert 
 }
 
 func (s *Store) moveMail(ctx context.Context, doing, query string, args ...any) error {
-	err := s.transact(ctx, func(w *writeTx) error {
+	err := s.transactBeside(ctx, func(w *writeTx) error {
 		n, err := w.execCount(ctx, query, args...)
 		if err == nil && n == 0 {
 			err = ErrMailMoved
@@ -78,7 +78,7 @@ func (s *Store) SettleDeadMails(ctx context.Context, before time.Time, reason st
 	err = s.transact(ctx, func(w *writeTx) error {
 		const dead = ` FROM mails WHERE status = 'sending' AND lease_until < ?`
 		err := w.exec(ctx, `INSERT INTO mail_attempts (mail, n, provider, class, status_code, message, duration_ms, at)
-			SELECT id, (SELECT count(*) FROM mail_attempts WHERE mail = mails.id), asking, 'ambiguous', 0, ?, 0, asked_at`+dead+` AND asking <> ''`,
+			SELECT id, (SELECT count(*) FROM mail_attempts WHERE mail = mails.id), asking, 'ambiguous', 0, CAST(? AS TEXT), 0, asked_at`+dead+` AND asking <> ''`,
 			reason, before.UnixMicro())
 		if err != nil {
 			return err

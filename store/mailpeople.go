@@ -75,7 +75,7 @@ type Sighting struct {
 // mail of unknown fate is then sent by the first. A mail that is not ours is ignored.
 func (s *Store) MailSeen(ctx context.Context, id string, by Sighting) error {
 	err := s.transact(ctx, func(w *writeTx) error {
-		err := w.exec(ctx, `INSERT INTO mail_seen (mail, provider, at) SELECT id, ?, ? FROM mails WHERE id = ? ON CONFLICT DO NOTHING`,
+		err := w.exec(ctx, `INSERT INTO mail_seen (mail, provider, at) SELECT id, CAST(? AS TEXT), CAST(? AS BIGINT) FROM mails WHERE id = ? ON CONFLICT DO NOTHING`,
 			by.Type, by.At.UnixMicro(), id)
 		if err != nil {
 			return err

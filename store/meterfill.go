@@ -75,8 +75,8 @@ func insertLive(ctx context.Context, w *writeTx, tp schemas.Partition, from int6
 // nothing under way, folds all from pos on with these meters. It says nothing
 // where the partition stands elsewhere or is another's: then it returns false.
 func (s *Store) MarkLive(ctx context.Context, pos Position, ids []MeterID) (marked bool, err error) {
-	err = s.transact(ctx, func(w *writeTx) error {
-		now, err := scanPosition(w.conn.QueryRowContext(ctx, positionQuery, string(pos.Topic), pos.ID))
+	err = s.transactBeside(ctx, func(w *writeTx) error {
+		now, err := scanPosition(w.conn.QueryRowContext(ctx, positionQuery+w.forUpdate, string(pos.Topic), pos.ID))
 		if err != nil {
 			return engineError(err)
 		}
@@ -98,7 +98,7 @@ func (s *Store) MarkLive(ctx context.Context, pos Position, ids []MeterID) (mark
 func (s *Store) AdoptIdle(ctx context.Context, m *schemas.Meter) error {
 	err := s.transact(ctx, func(w *writeTx) error {
 		return w.exec(ctx, `INSERT INTO meter_live (slug, version, topic, partition, from_offset)
-			SELECT ?, ?, topic, partition, next_offset FROM positions WHERE topic = ? ON CONFLICT DO NOTHING`,
+			SELECT CAST(? AS TEXT), CAST(? AS BIGINT), topic, partition, next_offset FROM positions WHERE topic = ?`+w.forUpdate+` ON CONFLICT DO NOTHING`,
 			m.Slug, m.Version, string(m.Family.Topic))
 	})
 	if err != nil {
@@ -155,7 +155,7 @@ func (s *Store) FillMeter(ctx context.Context, f MeterFill) (filled bool, err er
 	c := &Checkpoint{From: Position{Partition: u.Partition}, Series: f.Series, Deltas: f.Deltas, Sketches: f.Sketches}
 	var ids [][16]byte
 	err = s.step("fill", func() error {
-		return s.transact(ctx, func(w *writeTx) error {
+		return s.transactBeside(ctx, func(w *writeTx) error {
 			err := s.step("note", func() (err error) {
 				filled, err = s.noteFilled(ctx, w, id, &f)
 				return err
@@ -183,7 +183,7 @@ func (s *Store) FillMeter(ctx context.Context, f MeterFill) (filled bool, err er
 func (s *Store) noteFilled(ctx context.Context, w *writeTx, id MeterID, f *MeterFill) (bool, error) {
 	u := &f.Unit
 	n, err := w.execCount(ctx, `INSERT INTO meter_backfill (slug, version, topic, partition, day, rows, done_at)
-		SELECT slug, version, topic, ?, ?, ?, ? FROM meters WHERE slug = ? AND version = ? AND topic = ? AND deleted_at IS NULL
+		SELECT slug, version, topic, CAST(? AS BIGINT), CAST(? AS BIGINT), CAST(? AS BIGINT), CAST(? AS BIGINT) FROM meters WHERE slug = ? AND version = ? AND topic = ? AND deleted_at IS NULL
 		ON CONFLICT DO NOTHING`,
 		u.Partition.ID, int64(u.Day), f.Rows, s.opts.Now().UnixMicro(), id.Slug, id.Version, string(u.Partition.Topic))
 	return n == 1, err

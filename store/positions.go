@@ -38,7 +38,7 @@ const positionColumns = `topic, partition, epoch, next_offset, clock, last_offse
 // the position. A partition that was never seen starts at offset first.
 func (s *Store) TakeOver(ctx context.Context, tp schemas.Partition, first int64) (Position, error) {
 	var p Position
-	err := s.transact(ctx, func(w *writeTx) (err error) {
+	err := s.transactBeside(ctx, func(w *writeTx) (err error) {
 		p, err = scanPosition(w.conn.QueryRowContext(ctx, `
 			INSERT INTO positions (`+positionColumns+`) VALUES (?, ?, 1, ?, 0, -1, ?)
 			ON CONFLICT (topic, partition) DO UPDATE SET epoch = positions.epoch + 1

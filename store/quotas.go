@@ -9,6 +9,7 @@ import (
 	"math"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"tallybook/schemas"
@@ -39,9 +40,11 @@ type UnsubscribedUse struct {
 	Requests               int64
 }
 
-// quotaCache is what the writer knows of quotas. It belongs to whoever holds the
-// write transaction, which only reads what it remembers.
+// quotaCache is what is known of quotas in this process. Transactions only read
+// what it remembers. The audit log names every change of the catalog, in the
+// order of their commits: those who write it are alone.
 type quotaCache struct {
+	mu       sync.Mutex
 	version  int64                          // of the catalog
 	quotas   map[string]*schemas.QuotaMeter // by subscription; nil: it has none
 	problems map[UnsubscribedUse]string     // reasons, by use with 0 requests
@@ -60,14 +63,11 @@ func (s *Store) countQuotas(ctx context.Context, w *writeTx, c *Checkpoint) erro
 	if c.Subscribed == nil {
 		return nil
 	}
-	if err := s.quotas.refresh(ctx, w); err != nil {
+	reasons, quotas, err := s.subscribedNow(ctx, w, c.Subscribed)
+	if err != nil {
 		return err
 	}
-	if err := s.tellUnsubscribed(ctx, w, c); err != nil {
-		return err
-	}
-	quotas, err := s.quotasOf(ctx, w, c.Subscribed.Subscriptions)
-	if err != nil || len(quotas) == 0 {
+	if err := tellUnsubscribed(ctx, w, c, reasons); err != nil || len(quotas) == 0 {
 		return err
 	}
 	uses := c.Subscribed.Uses(quotas)
@@ -80,6 +80,21 @@ func (s *Store) countQuotas(ctx context.Context, w *writeTx, c *Checkpoint) erro
 		}
 	}
 	return nil
+}
+
+// subscribedNow is what the catalog says at this moment of requests: why those
+// without a subscription have none, and the quotas of those that name one.
+func (s *Store) subscribedNow(ctx context.Context, w *writeTx, use *SubscribedUse) (reasons []string, quotas map[string]*schemas.QuotaMeter, err error) {
+	s.quotas.mu.Lock()
+	defer s.quotas.mu.Unlock()
+	if err := s.quotas.refresh(ctx, w); err != nil {
+		return nil, nil, err
+	}
+	if reasons, err = s.problemsOf(ctx, w, use.Unsubscribed); err != nil {
+		return nil, nil, err
+	}
+	quotas, err = s.quotasOf(ctx, w, use.Subscriptions)
+	return reasons, quotas, err
 }
 
 // refresh forgets what changed in the catalog since it was read.
@@ -209,7 +224,7 @@ func readQuotaUse(ctx context.Context, q querier, of []QuotaPeriod) (map[QuotaPe
 		args = append(args, p.Quota, p.Start)
 	}
 	rows, err := q.QueryContext(ctx, `WITH wanted (quota, period_start) AS (VALUES `+
-		strings.TrimSuffix(strings.Repeat("(?, ?), ", len(of)), ", ")+`)
+		strings.TrimSuffix(strings.Repeat("(CAST(? AS TEXT), CAST(? AS BIGINT)), ", len(of)), ", ")+`)
 		SELECT u.quota, u.period_start, u.used_units, u.used_nanos, u.told FROM wanted w CROSS JOIN quota_use u
 		WHERE u.quota = w.quota AND u.period_start = w.period_start`, args...)
 	all, err := scanAll(rows, err, func(row scanner) (r quotaRow, err error) {
@@ -244,7 +259,7 @@ func addQuotaUse(ctx context.Context, w *writeTx, uses []QuotaUse, at time.Time)
 	for i, u := range uses {
 		keys[i] = QuotaPeriod{u.Quota.ID, u.Period.Start.UnixMicro()}
 	}
-	before, err := readQuotaUse(ctx, w.conn, keys)
+	before, err := holdQuotaUse(ctx, w, uses, keys)
 	if err != nil {
 		return err
 	}
@@ -268,14 +283,33 @@ func addQuotaUse(ctx context.Context, w *writeTx, uses []QuotaUse, at time.Time)
 		ON CONFLICT (quota, period_start) DO UPDATE SET used_units = excluded.used_units, used_nanos = excluded.used_nanos, told = excluded.told`, args...)
 }
 
+// holdQuotaUse reads the periods' use, which stays so until the transaction ends:
+// another partition may count the same subscription.
+func holdQuotaUse(ctx context.Context, w *writeTx, uses []QuotaUse, keys []QuotaPeriod) (map[QuotaPeriod]quotaRow, error) {
+	if w.forUpdate != "" {
+		args := make([]any, 0, 3*len(uses))
+		for i, u := range uses {
+			args = append(args, keys[i].Quota, keys[i].Start, microsOrNull(u.Period.End))
+		}
+		// A row that is there is held too, and in the order of the keys.
+		err := w.exec(ctx, `INSERT INTO quota_use (quota, period_start, period_end, used_units, used_nanos, told) VALUES `+
+			strings.TrimSuffix(strings.Repeat("(?, ?, ?, 0, 0, 0), ", len(uses)), ", ")+`
+			ON CONFLICT (quota, period_start) DO UPDATE SET told = quota_use.told`, args...)
+		if err != nil {
+			return nil, err
+		}
+	}
+	return readQuotaUse(ctx, w.conn, keys)
+}
+
 // HasAPIRoute reports whether an endpoint of an API version is registered, also
 // by a route of every endpoint; api "" stands for any.
 func (s *Store) HasAPIRoute(ctx context.Context, api, version, endpoint string) (bool, error) {
-	var n int
+	var has bool
 	err := s.read.QueryRowContext(ctx, `SELECT EXISTS (SELECT 1 FROM routes WHERE version = ? AND endpoint IN (?, '') AND (? = '' OR api = ?))`,
-		version, endpoint, api, api).Scan(&n)
+		version, endpoint, api, api).Scan(&has)
 	if err != nil {
 		return false, fmt.Errorf("look for a route: %w", engineError(err))
 	}
-	return n == 1, nil
+	return has, nil
 }

@@ -4,13 +4,13 @@ import (
 	"cmp"
 	"encoding/json"
 	"fmt"
-	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
 	"time"
 
 	"tallybook/schemas"
+	"tallybook/store/storetest"
 )
 
 // makeQuota makes customer c of account a with subscription s to shop v1 and a
@@ -82,7 +82,7 @@ func outbox(t *testing.T, s *Store) string {
 }
 
 func TestQuotaUse(t *testing.T) {
-	path := filepath.Join(t.TempDir(), "store.db")
+	path := storetest.URL(t)
 	s := openFile(t, path, Options{})
 	makeQuota(t, s)
 	o := takeOver(t, s, usage0)

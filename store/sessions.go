@@ -18,7 +18,7 @@ type Session struct {
 // CreateSession keeps a new session: it is durable when this returns nil.
 func (s *Store) CreateSession(ctx context.Context, id, account string) (Session, error) {
 	made := Session{ID: id, Account: account, CreatedAt: s.opts.Now().UTC().Truncate(time.Microsecond)}
-	err := s.transact(ctx, func(w *writeTx) error {
+	err := s.transactBeside(ctx, func(w *writeTx) error {
 		if err := s.ensureAccount(ctx, w, account); err != nil {
 			return err
 		}

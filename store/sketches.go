@@ -72,7 +72,7 @@ type dayPacks struct {
 }
 
 func newSketchStatement() *bulk {
-	return newBulk(3, `INSERT INTO sketch_deltas (account, day, packs) VALUES `, ``)
+	return newBulk("sketch_deltas", []column{{"account", text}, {"day", integer}, {"packs", blob}}, ``)
 }
 
 // insertSketches appends the checkpoint's packs.

@@ -5,12 +5,12 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
-	"path/filepath"
 	"slices"
 	"sync"
 	"testing"
 
 	"tallybook/schemas"
+	"tallybook/store/storetest"
 )
 
 // latencies adds a pack of sketches of random values to a checkpoint and to
@@ -129,7 +129,7 @@ func TestSketches(t *testing.T) {
 
 // Two that merge and one that appends, at once: every value is counted once.
 func TestMergeSketchesBesideCheckpoints(t *testing.T) {
-	path := filepath.Join(t.TempDir(), "store.db")
+	path := storetest.URL(t)
 	a, b := openFile(t, path, Options{}), openFile(t, path, Options{})
 	rnd := rand.New(rand.NewPCG(7, 8))
 	want := map[string]schemas.Sketch{}

@@ -14,7 +14,10 @@ import (
 // which rows one call takes nor what is appended meanwhile. It returns how many
 // it took.
 func (s *Store) MergeSketches(ctx context.Context, limit int) (taken int, err error) {
-	err = s.transact(ctx, func(w *writeTx) error {
+	err = s.transactBeside(ctx, func(w *writeTx) error {
+		if err := w.lock(ctx, lockSketches, 0); err != nil {
+			return err
+		}
 		var ids []int64
 		rows, err := w.conn.QueryContext(ctx, `SELECT id, account, day, packs FROM sketch_deltas ORDER BY account, day LIMIT ?`, limit)
 		deltas, err := scanAll(rows, err, func(row scanner) (d dayPacks, err error) {

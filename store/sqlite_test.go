@@ -1,11 +1,12 @@
+//go:build !postgres
+
 package store
 
 import (
 	"context"
-	"database/sql"
 	"errors"
+	"fmt"
 	"io/fs"
-	"math"
 	"os"
 	"path/filepath"
 	"strings"
@@ -90,7 +91,7 @@ func TestOpenRefuses(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := s.write.Exec(`INSERT INTO goose_db_version (version_id, is_applied) VALUES (999, 1)`); err != nil {
+	if _, err := s.write.Exec(`INSERT INTO meta (key, value) VALUES ('needs', CAST('999' AS BLOB))`); err != nil {
 		t.Fatal(err)
 	}
 	if err := s.Close(); err != nil {
@@ -98,7 +99,7 @@ func TestOpenRefuses(t *testing.T) {
 	}
 	for _, o := range []Options{{}, {ReadOnly: true}} {
 		if _, err := Open(ctx, newer, o); !errors.Is(err, ErrVersion) {
-			t.Errorf("tables of a newer program: got %v, want ErrVersion", err)
+			t.Errorf("tables that need a newer program: got %v, want ErrVersion", err)
 		}
 	}
 	garbage := filepath.Join(dir, "garbage.db")
@@ -152,47 +153,68 @@ func TestPlans(t *testing.T) {
 	}
 }
 
-func TestKnownSet(t *testing.T) {
-	k := newKnownSet(100)
-	key := func(i int) [16]byte { return [16]byte{byte(i), byte(i >> 8)} }
-	k.add([][16]byte{key(1 << 12)})
-	for i := range 1000 {
-		k.add([][16]byte{key(i)})
-		if !k.has(key(i)) || !k.has(key(1<<12)) {
-			t.Fatalf("%d, or the one that is always used, was forgotten", i)
-		}
-		if n := len(k.now) + len(k.old); n > 100 {
-			t.Fatalf("got %d keys, want at most 100", n)
-		}
+// TestTwoStores: two processes on one file see each other's commits; the one
+// that finds it locked says so.
+func TestTwoStores(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "store.db")
+	a := openFile(t, path, Options{})
+	b := openFile(t, path, Options{BusyTimeout: time.Millisecond})
+	o := takeOver(t, a, usage0)
+	o.apply(o.next(3, request(day0.Hour(), "a", "x")))
+	if got, err := b.Position(ctx, usage0); err != nil || got != o.pos {
+		t.Errorf("got %+v, %v, want %+v", got, err, o.pos)
 	}
-	if k.has(key(1)) {
-		t.Error("nothing is ever forgotten")
+	w, err := a.begin(ctx)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := b.TakeOver(ctx, usage0, 0); !errors.Is(err, ErrBusy) {
+		t.Errorf("take over of a locked store: got %v, want ErrBusy", err)
+	}
+	if _, err := b.Checkpoint(ctx, []*Checkpoint{o.next(1)}); !errors.Is(err, ErrBusy) || errors.Is(err, ErrUnknown) {
+		t.Errorf("checkpoint into a locked store: got %v, want ErrBusy", err)
+	}
+	waiting, cancel := context.WithCancel(ctx)
+	cancel()
+	if _, err := a.TakeOver(waiting, usage0, 0); !errors.Is(err, context.Canceled) {
+		t.Errorf("waiting for our own writer: got %v, want canceled", err)
+	}
+	if _, err := b.Position(ctx, usage0); err != nil {
+		t.Errorf("reading a locked store: %v", err)
+	}
+	w.rollback()
+	p := takeOver(t, b, usage0)
+	p.apply(p.next(1, request(day0.Hour(), "a", "x")))
+	if r := o.try(o.next(1)); r.Outcome != Fenced {
+		t.Errorf("got %+v, want Fenced", r)
 	}
 }
 
-// TestViewDeadline: a view that lasts too long is cut short, in the middle of a
-// query that would never end.
-func TestViewDeadline(t *testing.T) {
-	s := openFile(t, filepath.Join(t.TempDir(), "store.db"), Options{ViewTimeout: 20 * time.Millisecond})
-	err := s.View(ctx, func(v *View) error {
-		return v.stream(func(*sql.Rows) error { return nil },
-			`WITH RECURSIVE n (x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM n) SELECT max(x) FROM n`)
-	})
-	if !errors.Is(err, context.DeadlineExceeded) || !strings.Contains(err.Error(), "a view of the store may last 20ms") {
-		t.Errorf("got %v, want the deadline, told in words", err)
-	}
-}
-
-// TestRefusedSaysWhy: the cause names the column.
-func TestRefusedSaysWhy(t *testing.T) {
+// TestFull: an engine that has no room is no fault of the data. Nothing is
+// applied, and it goes on when there is room again.
+func TestFull(t *testing.T) {
 	s := openNew(t)
 	o := takeOver(t, s, usage0)
-	row := request(day0.Hour(), "a", "x")
-	row.Bytes = math.MaxInt64
-	o.apply(o.next(1, row))
-	err := o.try(o.next(1, row)).Err
-	if err == nil || !strings.Contains(err.Error(), "checkpoint usage/0 at 1: rollups: ") ||
-		!strings.Contains(err.Error(), "rollup_hours.bytes") {
-		t.Errorf("got %v, want the partition, the offset and the column", err)
+	pages := func(n int) {
+		t.Helper()
+		if err := s.write.QueryRow(fmt.Sprintf("PRAGMA max_page_count = %d", n)).Scan(new(int)); err != nil {
+			t.Fatal(err)
+		}
 	}
+	pages(1) // what it has now is the least
+	before := everything(t, s)
+	var rows []Rollup
+	for i := range 1000 {
+		rows = append(rows, request(day0.Hour(), "a", fmt.Sprint(i)))
+	}
+	c := o.next(1000, rows...)
+	results, err := s.Checkpoint(ctx, []*Checkpoint{c})
+	if err == nil || errors.Is(err, ErrUnknown) || !strings.Contains(err.Error(), "full") {
+		t.Fatalf("got %v, %v, want an error that says full", results, err)
+	}
+	if after := everything(t, s); after != before {
+		t.Error("it left something")
+	}
+	pages(1 << 20)
+	o.apply(c)
 }

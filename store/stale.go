@@ -2,7 +2,9 @@ package store
 
 import (
 	"context"
+	"database/sql"
 	"database/sql/driver"
+	"errors"
 	"fmt"
 
 	"tallybook/schemas"
@@ -79,7 +81,7 @@ func markStale(ctx context.Context, w *writeTx, c *Checkpoint) error {
 }
 
 func newStaleStatement() *bulk {
-	return newBulk(4, `INSERT INTO stale_extremes (window_start, account, series, version) VALUES `,
+	return newBulk("stale_extremes", []column{{"window_start", integer}, {"account", text}, {"series", blob}, {"version", text}},
 		` ON CONFLICT (window_start, account, series) DO UPDATE SET version = excluded.version`)
 }
 
@@ -103,7 +105,7 @@ func (s *Store) SetExtremes(ctx context.Context, all []Extremes) (set int, err e
 		all = all[len(chunk):]
 		n := 0
 		err := s.step("extremes", func() error {
-			return s.transact(ctx, func(w *writeTx) (err error) {
+			return s.transactBeside(ctx, func(w *writeTx) (err error) {
 				n, err = setExtremes(ctx, w, chunk)
 				return err
 			})
@@ -125,24 +127,34 @@ func setExtremes(ctx context.Context, w *writeTx, chunk []Extremes) (set int, er
 			low, high := e.Min.SortKey(), e.Max.SortKey()
 			least, greatest = low[:], high[:]
 		}
+		// Whoever changes the row holds it; with it in our hands, the mark stays.
+		var count int64
+		key := []any{int64(e.Window), e.Series.Account, e.Series.ID[:]}
+		err = w.conn.QueryRowContext(ctx, `SELECT value_count FROM rollup_hours WHERE window_start = ? AND account = ? AND series = ?`+
+			w.forUpdate, key...).Scan(&count)
+		if errors.Is(err, sql.ErrNoRows) {
+			continue
+		}
+		if err != nil {
+			return 0, engineError(err)
+		}
 		n, err := w.execCount(ctx, `UPDATE rollup_hours SET value_min = ?, value_max = ?
 			WHERE window_start = ? AND account = ? AND series = ? AND value_count = ? AND EXISTS
 			(SELECT 1 FROM stale_extremes m WHERE m.window_start = rollup_hours.window_start
 				AND m.account = rollup_hours.account AND m.series = rollup_hours.series AND m.version = ?)`,
-			least, greatest, int64(e.Window), e.Series.Account, e.Series.ID[:], e.ValueCount, e.Version)
+			append(append([]any{least, greatest}, key...), e.ValueCount, e.Version)...)
 		if err != nil {
 			return 0, err
 		}
 		if n == 0 {
 			continue
 		}
-		err = w.exec(ctx, `DELETE FROM stale_extremes WHERE window_start = ? AND account = ? AND series = ?`,
-			int64(e.Window), e.Series.Account, e.Series.ID[:])
+		err = w.exec(ctx, `DELETE FROM stale_extremes WHERE window_start = ? AND account = ? AND series = ?`, key...)
 		if err != nil {
 			return 0, err
 		}
 		hours[e.Window] = true
 		set++
 	}
-	return set, markDirty(ctx, w, hours)
+	return set, markDirty(ctx, w, "extremes", hours)
 }

@@ -21,12 +21,17 @@ var (
 	ErrUnknown = errors.New("unknown whether the commit was applied")
 	// ErrExists: another has the name or the key already.
 	ErrExists = errors.New("exists already")
-	// ErrBusy: another process holds the database, and kept it for longer than we wait.
+	// ErrBusy: another process holds what we need, and kept it for longer than we wait.
 	ErrBusy = errors.New("the store is in use by another process")
+	// ErrAway: the database does not answer, or ended our connection. Only where
+	// it is ErrUnknown too may anything have been applied.
+	ErrAway = errors.New("the store does not answer")
 	// ErrReadOnly: the store was opened to read only.
 	ErrReadOnly = errors.New("the store is open to read only")
 	// ErrVersion: the tables are of another version than this program's.
 	ErrVersion = errors.New("the store has tables of another version")
+	// ErrURL: the store's URL is none.
+	ErrURL = errors.New("store URL")
 )
 
 const (
@@ -39,7 +44,7 @@ type Options struct {
 	Now         func() time.Time // nil: time.Now
 	Log         *slog.Logger     // nil: slog.Default()
 	ReadOnly    bool             // the database must exist and have this version's tables
-	BusyTimeout time.Duration    // how long a write waits for another process; 0: 5 s
+	BusyTimeout time.Duration    // how long a write waits for another one; 0: 5 s
 	ViewTimeout time.Duration    // how long a View may last; 0: 5 s
 	BlockBytes  int64            // memory for rollups that were read; 0: 128 MiB
 
@@ -48,20 +53,22 @@ type Options struct {
 	// "rollups", "files", "errors", "corrections", "app_events", "quotas",
 	// "ledger", and "commit"; and of SwapFiles: "swap", within it "retire" and
 	// "add". An error before: the step is not done and this is its answer;
-	// after: it is done, and fails.
+	// after: it is done, and fails. Checkpoints then come one after the other.
 	Fault func(step string) (before, after error)
 }
 
 // Store is the SQL store of one installation. Its methods may be called
-// concurrently; writes wait for each other.
+// concurrently; with SQLite, writes wait for each other.
 type Store struct {
+	*dialect
 	opts  Options
-	write *sql.DB // one connection; nil when read only
+	write *sql.DB // nil when read only; SQLite: one connection
 	read  *sql.DB
-	bulk  *bulkStatements // of the writer's connection
-	known *knownSet       // of series and days that are committed
+	bulk  *bulkStatements // SQLite: of the writer's connection
+	bulks sync.Pool       // PostgreSQL: of *bulkStatements
+	known *knownSet       // of series that are committed
 
-	quotas quotaCache // of whoever holds the write transaction
+	quotas quotaCache
 
 	blocks *blockCache // rollups that were read
 
@@ -71,8 +78,9 @@ type Store struct {
 	tokens tokenQueue // of webhooks, to be remembered
 }
 
-// Open opens the database at url ("sqlite:///path/to/file.db" or a plain path),
-// makes it where there is none, and brings its tables to this version.
+// Open opens the database at url: "sqlite:///path/to/file.db" or a plain path,
+// which is made where there is none, or "postgres://user@host/database", which
+// must exist. It brings its tables to this version.
 func Open(ctx context.Context, url string, o Options) (*Store, error) {
 	if o.Now == nil {
 		o.Now = time.Now
@@ -89,18 +97,35 @@ func Open(ctx context.Context, url string, o Options) (*Store, error) {
 	if o.ViewTimeout <= 0 {
 		o.ViewTimeout = defaultViewTimeout
 	}
-	path, err := sqlitePath(url)
-	if err != nil {
-		return nil, err
-	}
 	s := &Store{opts: o, bulk: newBulkStatements(), known: newKnownSet(knownSeriesMax), blocks: newBlockCache(o.BlockBytes)}
-	if err := s.open(ctx, path); err != nil {
-		return nil, errors.Join(fmt.Errorf("open store %s: %w", path, err), s.Close())
+	s.bulks.New = func() any { return newBulkStatements() }
+	name, err := s.openEngine(ctx, url)
+	if err == nil {
+		s.secret, err = s.Secret(ctx)
 	}
-	if s.secret, err = s.Secret(ctx); err != nil {
-		return nil, errors.Join(fmt.Errorf("open store %s: %w", path, err), s.Close())
+	if errors.Is(err, sql.ErrNoRows) && s.write != nil {
+		if err = s.makeSecret(ctx); err == nil {
+			s.secret, err = s.Secret(ctx)
+		}
+	}
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("open store %s: %w", name, err), s.Close())
 	}
 	return s, nil
+}
+
+// openEngine also gives the name that errors may show: without a password.
+func (s *Store) openEngine(ctx context.Context, url string) (name string, err error) {
+	if isPostgres(url) {
+		s.dialect = &postgresDialect
+		return s.openPostgres(ctx, url)
+	}
+	s.dialect = &sqliteDialect
+	path, err := sqlitePath(url)
+	if err != nil {
+		return "", err
+	}
+	return path, s.openSQLite(ctx, path)
 }
 
 // Close waits for running calls and closes the database.
@@ -109,13 +134,16 @@ func (s *Store) Close() error {
 	if s.read != nil {
 		errs = append(errs, s.read.Close())
 	}
-	if s.write != nil { // the last to close clears the log
+	if s.write != nil { // the last to close clears SQLite's log
 		errs = append(errs, s.closeStatements(), s.write.Close())
 	}
 	return errors.Join(errs...)
 }
 
 func (s *Store) closeStatements() error {
+	if s.postgres {
+		return nil
+	}
 	conn, err := s.write.Conn(context.Background())
 	if err != nil {
 		return nil // no connection, so none that has statements
@@ -138,7 +166,7 @@ func (s *Store) Secret(ctx context.Context) ([16]byte, error) {
 	return secret, nil
 }
 
-// makeSecret is done once, when the tables are made.
+// makeSecret is done once, when the tables were made.
 func (s *Store) makeSecret(ctx context.Context) error {
 	secret := make([]byte, 16)
 	rand.Read(secret)

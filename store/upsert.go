@@ -24,7 +24,7 @@ type bulkStatements struct {
 
 func newBulkStatements() *bulkStatements {
 	b := &bulkStatements{
-		series: newBulk(4, `INSERT INTO series (id, account, family, dims) VALUES `, ` ON CONFLICT DO NOTHING`),
+		series: newBulk("series", []column{{"id", blob}, {"account", text}, {"family", text}, {"dims", text}}, ` ON CONFLICT DO NOTHING`),
 		stale:  newStaleStatement(),
 		hours:  newHoursStatement(),
 
@@ -87,39 +87,38 @@ func (b *bulkStatements) rollupsOf(g groups) *bulk {
 	if b.rollups[g] != nil {
 		return b.rollups[g]
 	}
-	columns := []string{"window_start", "account", "series"}
+	columns := []column{{"window_start", integer}, {"account", text}, {"series", blob}}
 	var sets []string
-	set := func(column, expression string) {
-		columns = append(columns, column)
-		sets = append(sets, column+" = "+strings.ReplaceAll(strings.ReplaceAll(expression, "old.", "rollup_hours."), "new.", "excluded."))
+	set := func(name string, k kind, expression string) {
+		columns = append(columns, column{name, k})
+		sets = append(sets, name+" = "+strings.ReplaceAll(strings.ReplaceAll(expression, "old.", "rollup_hours."), "new.", "excluded."))
 	}
-	integer := func(column string) { set(column, "old."+column+" + new."+column) }
+	whole := func(name string) { set(name, integer, "old."+name+" + new."+name) }
 	decimal := func(name string) {
 		units, nanos := name+"_units", name+"_nanos"
-		set(units, "old."+units+" + new."+units+" + (old."+nanos+" + new."+nanos+") / 1000000000")
-		set(nanos, "(old."+nanos+" + new."+nanos+") % 1000000000")
+		set(units, integer, "old."+units+" + new."+units+" + (old."+nanos+" + new."+nanos+") / 1000000000")
+		set(nanos, integer, "(old."+nanos+" + new."+nanos+") % 1000000000")
 	}
-	integer("count")
+	whole("count")
 	switch {
 	case g&withFraction != 0:
 		decimal("quantity")
 	case g&withQuantity != 0:
-		integer("quantity_units")
+		whole("quantity_units")
 	}
 	if g&withValue != 0 {
-		integer("value_count")
+		whole("value_count")
 		decimal("value")
-		set("value_min", "CASE WHEN old.value_min IS NULL OR new.value_min < old.value_min THEN new.value_min ELSE old.value_min END")
-		set("value_max", "CASE WHEN old.value_max IS NULL OR new.value_max > old.value_max THEN new.value_max ELSE old.value_max END")
+		set("value_min", blob, "CASE WHEN old.value_min IS NULL OR new.value_min < old.value_min THEN new.value_min ELSE old.value_min END")
+		set("value_max", blob, "CASE WHEN old.value_max IS NULL OR new.value_max > old.value_max THEN new.value_max ELSE old.value_max END")
 	}
 	if g&withBytes != 0 {
-		integer("bytes")
+		whole("bytes")
 	}
 	if g&withAmount != 0 {
 		decimal("amount")
 	}
-	b.rollups[g] = newBulk(len(columns), `INSERT INTO rollup_hours (`+strings.Join(columns, ", ")+`) VALUES `,
-		` ON CONFLICT (window_start, account, series) DO UPDATE SET `+strings.Join(sets, ", "))
+	b.rollups[g] = newBulk("rollup_hours", columns, ` ON CONFLICT (window_start, account, series) DO UPDATE SET `+strings.Join(sets, ", "))
 	return b.rollups[g]
 }
 

@@ -64,12 +64,12 @@ func (s *Store) HasRoute(ctx context.Context, account, version, endpoint string)
 		where.add(`EXISTS (SELECT 1 FROM customers c JOIN subscriptions s ON s.customer = c.id
 			WHERE c.account = ? AND s.api = routes.api AND s.version = routes.version)`, account)
 	}
-	var n int
-	err := s.read.QueryRowContext(ctx, `SELECT EXISTS (SELECT 1 FROM routes`+where.sql()+`)`, where.args...).Scan(&n)
+	var has bool
+	err := s.read.QueryRowContext(ctx, `SELECT EXISTS (SELECT 1 FROM routes`+where.sql()+`)`, where.args...).Scan(&has)
 	if err != nil {
 		return false, fmt.Errorf("look for a route: %w", engineError(err))
 	}
-	return n == 1, nil
+	return has, nil
 }
 
 // Find is the route that a request is of: the endpoint's own before one of every

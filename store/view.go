@@ -19,8 +19,8 @@ type View struct {
 }
 
 // View calls fn with a snapshot. It is a read transaction, which must be short
-// (ViewTimeout, then its reads fail), since an old snapshot keeps the write
-// ahead log from being cleared.
+// (ViewTimeout, then its reads fail): an old snapshot keeps SQLite's write ahead
+// log, and PostgreSQL's dead rows, from being cleared.
 func (s *Store) View(ctx context.Context, fn func(v *View) error) error {
 	ctx, cancel := context.WithTimeoutCause(ctx, s.opts.ViewTimeout,
 		fmt.Errorf("%w: a view of the store may last %v", context.DeadlineExceeded, s.opts.ViewTimeout))
@@ -38,7 +38,7 @@ func (s *Store) view(ctx context.Context, fn func(v *View) error) error {
 		return fmt.Errorf("begin view: %w", engineError(err))
 	}
 	defer conn.Close()
-	tx, err := conn.BeginTx(ctx, &sql.TxOptions{ReadOnly: true})
+	tx, err := conn.BeginTx(ctx, &s.dialect.view)
 	if err != nil {
 		return fmt.Errorf("begin view: %w", engineError(err))
 	}

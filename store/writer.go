@@ -6,21 +6,31 @@ import (
 	"database/sql/driver"
 	"errors"
 	"fmt"
+	"time"
 
 	"modernc.org/sqlite"
 	sqlite3 "modernc.org/sqlite/lib"
 )
 
-// writeTx is the open write transaction. There is at most one in a process,
-// since the writer has one connection; other processes wait for BusyTimeout.
+// commitTimeout bounds the wait for the answer to a commit, which no caller's
+// context cuts short.
+const commitTimeout = 30 * time.Second
+
+// writeTx is an open write transaction. With SQLite there is one at a time in a
+// process, since the writer has one connection; other processes wait for
+// BusyTimeout.
 type writeTx struct {
-	conn *sql.Conn
-	bulk *bulkStatements
+	*dialect
+	conn   *sql.Conn
+	bulk   *bulkStatements
+	secret [16]byte
+	alone  bool // no other transaction that is alone is under way
+	end    func()
 
 	audited func(Audit) // hears of each change that is written; nil: nobody does
 }
 
-// begin waits for the connection and the database's write lock.
+// begin waits for a connection, and with SQLite for the database's write lock.
 func (s *Store) begin(ctx context.Context) (*writeTx, error) {
 	if s.opts.ReadOnly {
 		return nil, ErrReadOnly
@@ -29,33 +39,51 @@ func (s *Store) begin(ctx context.Context) (*writeTx, error) {
 	if err != nil {
 		return nil, engineError(err)
 	}
-	w := &writeTx{conn: conn, bulk: s.bulk}
-	if err := w.exec(ctx, "BEGIN IMMEDIATE"); err != nil {
+	w := &writeTx{dialect: s.dialect, conn: conn, secret: s.secret}
+	w.bulk, w.end = s.takeStatements()
+	if err := w.exec(ctx, w.dialect.begin); err != nil {
 		w.rollback()
 		return nil, err
 	}
 	return w, nil
 }
 
+// takeStatements lends bulk statements to a transaction. Those of SQLite are of
+// the one connection that writes.
+func (s *Store) takeStatements() (b *bulkStatements, end func()) {
+	if !s.postgres {
+		return s.bulk, func() {}
+	}
+	b = s.bulks.Get().(*bulkStatements)
+	return b, func() { s.bulks.Put(b) }
+}
+
 // commit makes the transaction durable and gives the connection back. It is
-// not cut short by a context, so that its answer is lost only with the process
-// or the disk.
+// not cut short by a context, so that its answer is lost only with the process,
+// the disk or the network.
 func (w *writeTx) commit() error {
-	if err := w.exec(context.Background(), "COMMIT"); err != nil {
+	ctx, cancel := context.WithTimeout(context.Background(), commitTimeout)
+	defer cancel()
+	if err := w.exec(ctx, "COMMIT"); err != nil {
 		w.rollback()
 		return fmt.Errorf("%w: %w", ErrUnknown, err)
 	}
+	w.end()
 	return w.conn.Close()
 }
 
-// rollback ends the transaction, if SQLite has not done so by itself, and gives
-// the connection back; one that may still be inside a transaction is thrown away.
+// rollback ends the transaction, if the engine has not done so by itself, and
+// gives the connection back; one that may still be inside a transaction is
+// thrown away.
 func (w *writeTx) rollback() {
-	_, err := w.conn.ExecContext(context.Background(), "ROLLBACK")
-	var e *sqlite.Error
-	if err != nil && !(errors.As(err, &e) && e.Code() == sqlite3.SQLITE_ERROR) { // "no transaction is active"
+	ctx, cancel := context.WithTimeout(context.Background(), commitTimeout)
+	defer cancel()
+	_, err := w.conn.ExecContext(ctx, "ROLLBACK")
+	var lite *sqlite.Error
+	if err != nil && !(errors.As(err, &lite) && lite.Code() == sqlite3.SQLITE_ERROR) { // "no transaction is active"
 		w.conn.Raw(func(any) error { return errors.Join(w.bulk.close(), driver.ErrBadConn) })
 	}
+	w.end()
 	w.conn.Close()
 }
 
@@ -73,8 +101,36 @@ func (w *writeTx) execCount(ctx context.Context, query string, args ...any) (int
 	return res.RowsAffected()
 }
 
-// transact runs fn in a write transaction: durable when it returns nil.
+// transact runs fn in a write transaction: durable when it returns nil. It is
+// alone among all that transact runs, in whichever process: what fn reads stays
+// so until it ends, but for what transactBeside and Checkpoint write.
 func (s *Store) transact(ctx context.Context, fn func(w *writeTx) error) error {
+	return s.transaction(ctx, func(w *writeTx) error {
+		if err := w.lock(ctx, lockCatalog, 0); err != nil {
+			return err
+		}
+		w.alone = true
+		return fn(w)
+	})
+}
+
+// beginsAgain bounds how often a transaction is tried that others were in the
+// way of: a deadlock is rare, since all go by one order of tables and keys.
+const beginsAgain = 10
+
+// transactBeside runs fn in a write transaction beside any others. Each of fn's
+// statements must be right whatever they commit meanwhile, or lock first what
+// it relies on; fn may be called again.
+func (s *Store) transactBeside(ctx context.Context, fn func(w *writeTx) error) (err error) {
+	for range beginsAgain {
+		if err = s.transaction(ctx, fn); !isAgain(err) {
+			break
+		}
+	}
+	return err
+}
+
+func (s *Store) transaction(ctx context.Context, fn func(w *writeTx) error) error {
 	w, err := s.begin(ctx)
 	if err != nil {
 		return err
@@ -85,35 +141,3 @@ func (s *Store) transact(ctx context.Context, fn func(w *writeTx) error) error {
 	}
 	return w.commit()
 }
-
-// engineError gives the errors of SQLite that callers ask for their own names.
-func engineError(err error) error {
-	var e *sqlite.Error
-	if errors.As(err, &e) && !errors.Is(err, ErrBusy) {
-		switch e.Code() & 0xff {
-		case sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED:
-			return fmt.Errorf("%w: %w", ErrBusy, err)
-		}
-	}
-	return err
-}
-
-// isDataError tells an error of the data, which comes again however often it is
-// tried, from one of the engine.
-func isDataError(err error) bool {
-	if errors.Is(err, errInvalid) {
-		return true
-	}
-	var e *sqlite.Error
-	if !errors.As(err, &e) {
-		return false
-	}
-	switch e.Code() & 0xff {
-	case sqlite3.SQLITE_CONSTRAINT, sqlite3.SQLITE_MISMATCH, sqlite3.SQLITE_TOOBIG:
-		return true
-	}
-	return false
-}
-
-// errInvalid: a checkpoint contradicts itself.
-var errInvalid = errors.New("invalid checkpoint")

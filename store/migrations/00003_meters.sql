@@ -51,7 +51,7 @@ CREATE TABLE meter_backfill (
 -- date that it touches: the packs of the date's hours. Rows go to the table's
 -- end, and the index is small, so that history costs no more than live traffic.
 CREATE TABLE sketch_deltas (
-    id      INTEGER NOT NULL PRIMARY KEY,
+    id      INTEGER PRIMARY KEY,
     account TEXT    NOT NULL,
     day     INTEGER NOT NULL,
     packs   BLOB    NOT NULL

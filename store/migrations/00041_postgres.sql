@@ -1,0 +1,12 @@
+-- +goose Up
+-- Rows that change all the time are changed within their page, as long as it has
+-- room and no index names a changed column.
+-- postgres: ALTER TABLE rollup_hours SET (fillfactor = 80);
+-- postgres: ALTER TABLE positions SET (fillfactor = 20);
+-- postgres: ALTER TABLE hour_writers SET (fillfactor = 20);
+-- postgres: ALTER TABLE hour_changes SET (fillfactor = 80);
+-- postgres: ALTER TABLE quota_use SET (fillfactor = 70);
+-- postgres: ALTER TABLE job_leases SET (fillfactor = 20);
+-- postgres: ALTER TABLE alerts SET (fillfactor = 80);
+-- postgres: ALTER TABLE mails SET (fillfactor = 80);
+SELECT 1;
