@@ -32,8 +32,12 @@ func (c CatalogChange) String() string {
 	return line + " " + c.Field + ": " + c.Before + " → " + c.After
 }
 
-// unshown are fields that say nothing of what was asked for.
-var unshown = map[string]bool{"id": true, "createdAt": true, "customer": true, "account": true, "revoked": true}
+// unshown are fields that say nothing of what was asked for, named those that
+// are in the name of what is made.
+var (
+	unshown = map[string]bool{"id": true, "createdAt": true, "customer": true, "account": true}
+	named   = map[string]bool{"apiName": true, "apiVersion": true, "customerName": true}
+)
 
 // changesOf reads an entry of the audit log; name is the customer's.
 func changesOf(customer string, a *Audit) []CatalogChange {
@@ -54,7 +58,7 @@ func changesOf(customer string, a *Audit) []CatalogChange {
 		return list
 	}
 	for _, field := range slices.Sorted(maps.Keys(union(before, after))) {
-		if before[field] == after[field] || unshown[field] || after[field] == `""` && before[field] == "" {
+		if before[field] == after[field] || unshown[field] || a.Before == nil && named[field] || after[field] == `""` && before[field] == "" {
 			continue
 		}
 		one := c

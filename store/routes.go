@@ -49,11 +49,15 @@ type Price struct {
 // versions are given here. ErrExists: the API version has that endpoint. The
 // first price of a pricing model may hold from the past on: nothing was rated yet.
 func (s *Store) CreateRoute(ctx context.Context, actor string, r Route) (Route, error) {
-	err := s.transact(ctx, func(w *writeTx) error { return s.createRoute(ctx, w, actor, &r) })
+	var made Route
+	err := s.transact(ctx, func(w *writeTx) error {
+		made = r
+		return s.createRoute(ctx, w, actor, &made)
+	})
 	if err != nil {
 		return Route{}, fmt.Errorf("create route: %w", err)
 	}
-	return r, nil
+	return made, nil
 }
 
 func (s *Store) createRoute(ctx context.Context, w *writeTx, actor string, r *Route) error {
