@@ -41,6 +41,7 @@ type config struct {
 	Interval    time.Duration `koanf:"checkpoint-interval"`
 	DedupeSpan  time.Duration `koanf:"dedupe-window"`
 	DedupeIDs   int64         `koanf:"dedupe-max-ids"`
+	DedupeDisk  int64         `koanf:"dedupe-disk-ids"`
 	OldestEvent string        `koanf:"oldest-event"`
 	AlertEmail  string        `koanf:"alert-email"`
 	AlertFrom   string        `koanf:"alert-from"`
@@ -101,7 +102,8 @@ func addFlags(f *pflag.FlagSet) {
 	f.Int("max-record-bytes", 1<<20, "largest record that is processed; larger ones become error rows")
 	f.Duration("checkpoint-interval", time.Second, "longest time between two checkpoints of a partition")
 	f.Duration("dedupe-window", 24*time.Hour, "how long a repeat is recognised, in log clock; at most 35 days (840h)")
-	f.Int64("dedupe-max-ids", 10_000_000, "ids remembered at most, about 27 bytes each")
+	f.Int64("dedupe-max-ids", 10_000_000, "ids remembered in memory at most, about 27 bytes each")
+	f.Int64("dedupe-disk-ids", 100_000_000, "ids past these remembered in files of the data folder at most, 16 bytes each and 1.5 of memory; 0: none")
 	f.String("oldest-event", "2000-01-01T00:00:00Z", "events of an earlier `time` are refused")
 	f.String("alert-email", "", "`address` of the operators")
 	f.String("alert-from", "", "`address` that alerts are sent from (default: that of --alert-email)")
@@ -192,6 +194,8 @@ func (c *config) check() error {
 		return fmt.Errorf("--dedupe-window %s: allowed are 1m to 840h (35 days)", c.DedupeSpan)
 	case c.DedupeIDs < 1000:
 		return fmt.Errorf("--dedupe-max-ids %d: at least 1000", c.DedupeIDs)
+	case c.DedupeDisk < 0:
+		return fmt.Errorf("--dedupe-disk-ids %d: at least 0 (no files)", c.DedupeDisk)
 	case c.Interval < 10*time.Millisecond || c.Interval > time.Minute:
 		return fmt.Errorf("--checkpoint-interval %s: allowed are 10ms to 1m", c.Interval)
 	case c.LogMaxBytes < 64<<20:

@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"path/filepath"
 	"slices"
 	"sync/atomic"
 	"time"
@@ -264,9 +265,13 @@ func (p *parts) rules() schemas.Rules {
 }
 
 func (p *parts) workerConfig() worker.Config {
+	folder := ""
+	if p.cfg.DedupeDisk > 0 {
+		folder = filepath.Join(p.cfg.Data, "dedupe")
+	}
 	return worker.Config{Brokers: p.kafka.Brokers, Client: p.kafka.Client(), Dialer: p.kafka.Dialer, Store: p.store, Archive: p.archive, Rules: p.rules(),
 		Registry: p.registry, Log: p.log, Interval: p.cfg.Interval, MaxRecordBytes: p.cfg.MaxRecord + collector.StampBytes,
-		DedupeWindow: p.cfg.DedupeSpan, DedupeMaxIDs: p.cfg.DedupeIDs, Now: p.cfg.now}
+		DedupeWindow: p.cfg.DedupeSpan, DedupeMaxIDs: p.cfg.DedupeIDs, DedupeFolder: folder, DedupeFiles: p.cfg.DedupeDisk, Now: p.cfg.now}
 }
 
 func (p *parts) serveHTTP(ctx context.Context) error {

@@ -46,7 +46,10 @@ func TestRunOnS3(t *testing.T) {
 		return status == http.StatusServiceUnavailable && strings.Contains(body, "the object store is overloaded or down")
 	})
 	away.Store(false)
-	s.until(t, "it goes on", func() bool { _, status := s.get("/readyz"); return status == http.StatusOK && s.total(t, "requests", "late") == 500 })
+	s.until(t, "it goes on", func() bool {
+		_, status := s.get("/readyz")
+		return status == http.StatusOK && s.total(t, "requests", "late") == 500
+	})
 
 	s.kill(t)
 	s = start(t, "run", data, at...)

@@ -22,6 +22,9 @@ var errCut = errors.New("stopped in the middle of a record")
 // errRefused: the store refused a batch for its data.
 var errRefused = errors.New("the store refused the batch")
 
+// errForgetful: the dedupe window could not be asked.
+var errForgetful = errors.New("the dedupe window cannot be read")
+
 // stopError needs somebody to look: going on would skip or count twice.
 type stopError struct{ why string }
 
@@ -164,7 +167,7 @@ func (p *partition) own(ctx, hard context.Context, wait *backoff) (err error) {
 // losesPartition: after these errors nothing in memory may be relied on.
 func losesPartition(err error) bool {
 	var stop *stopError
-	return errors.Is(err, errFenced) || errors.Is(err, errRefused) || errors.Is(err, errCut) || errors.As(err, &stop)
+	return errors.Is(err, errForgetful) || errors.Is(err, errFenced) || errors.Is(err, errRefused) || errors.Is(err, errCut) || errors.As(err, &stop)
 }
 
 // resume continues with the window at hand where the store shows that nobody

@@ -35,18 +35,26 @@ func (h *idHasher) hash(account, source, id []byte) eventID {
 
 // window remembers the ids of accepted events: at least those of the last
 // span of log clock, as far as the budget of ids allows. Ids sit in tables by
-// time, the newest first; forgetting drops a whole table. A repeat does not
-// renew its id. It belongs to the goroutine that owns the partition.
+// time, the newest first, and past what memory may hold in files; forgetting
+// drops a whole table or file. A repeat does not renew its id. It belongs to the
+// goroutine that owns the partition.
 type window struct {
 	span   int64 // µs of log clock
 	budget *idBudget
 	tables []*idTable
+	files  []*idFile // the newest first; older than the tables but for what is recalled
+	err    error     // a file that could not be read: what was asked since may be a repeat
 }
 
 // idBudget bounds the ids that all windows of a process remember together.
 type idBudget struct {
-	max  int64
+	max  int64 // in memory
 	held atomic.Int64
+
+	folder   string // of files; "": what memory may not hold is forgotten
+	maxFiles int64  // ids in files
+	inFiles  atomic.Int64
+	spills   func(error) // told of each file that could not be written
 }
 
 const (
@@ -76,6 +84,15 @@ func (w *window) has(id eventID) bool {
 			return true
 		}
 	}
+	for _, f := range w.files {
+		found, _, err := f.has(id)
+		if err != nil {
+			w.err = err
+		}
+		if found {
+			return true
+		}
+	}
 	return false
 }
 
@@ -85,8 +102,8 @@ func (w *window) remember(id eventID, tag uint8, clock int64) {
 		w.expire(clock)
 	}
 	w.tables[0].add(id, tag, clock)
-	if w.budget.held.Add(1) > w.budget.max && len(w.tables) > 1 {
-		w.drop(len(w.tables) - 1)
+	if w.budget.held.Add(1) > w.budget.max {
+		w.relieve()
 	}
 }
 
@@ -103,16 +120,90 @@ func (w *window) recall(id eventID, tag uint8, clock int64) {
 		w.tables = slices.Insert(w.tables, n, newIDTable(clock))
 	}
 	w.tables[n].add(id, tag, clock)
-	if w.budget.held.Add(1) > w.budget.max && len(w.tables) > 1 {
-		w.drop(len(w.tables) - 1)
+	if w.budget.held.Add(1) > w.budget.max {
+		w.relieve()
 	}
 }
 
 func (w *window) slot(clock int64) int64 { return clock / max(w.span/tablesASpan, 1) }
 
+// minSpill ids at least go into a file: with many partitions at the limit each
+// keeps that many in memory, past the limit if need be.
+const minSpill = tableMinSize
+
+// relieve takes ids out of memory: the largest table into a file, or the oldest
+// ids out of the window.
+func (w *window) relieve() {
+	if w.budget.folder == "" {
+		w.forgetOldest()
+		return
+	}
+	largest := 0
+	for i, t := range w.tables {
+		if t.used >= w.tables[largest].used {
+			largest = i
+		}
+	}
+	t := w.tables[largest]
+	if t.used < minSpill || largest == 0 && t.used < int(min(w.budget.max/4, tableMaxIDs)) {
+		return
+	}
+	f, err := spillTable(w.budget.folder, t, w.slot(t.first))
+	if err != nil { // the disk is full: the window is shorter, as its metric shows
+		w.budget.spills(err)
+		w.forgetOldest()
+		return
+	}
+	w.drop(largest)
+	w.addFile(f)
+}
+
+// forgetOldest leaves the newest table, which has the ids of the batch.
+func (w *window) forgetOldest() {
+	if len(w.tables) > 1 {
+		w.drop(len(w.tables) - 1)
+	}
+}
+
+// addFile puts a file into its place and merges it with others of its slot, as
+// long as they are not much larger: so an id is rewritten a few times, and a slot
+// has a few files.
+func (w *window) addFile(f *idFile) {
+	n := 0
+	for n < len(w.files) && w.files[n].slot > f.slot {
+		n++
+	}
+	for n < len(w.files) && w.files[n].slot == f.slot && w.files[n].n <= 2*f.n {
+		merged, err := mergeFiles(w.budget.folder, f, w.files[n])
+		if err != nil {
+			w.budget.spills(err)
+			break // they stay two
+		}
+		f.close()
+		w.budget.inFiles.Add(-int64(w.files[n].n))
+		w.files[n].close()
+		w.files = slices.Delete(w.files, n, n+1)
+		f = merged
+	}
+	w.files = slices.Insert(w.files, n, f)
+	w.budget.inFiles.Add(int64(f.n))
+	for w.budget.inFiles.Load() > w.budget.maxFiles && len(w.files) > 0 {
+		w.dropFile(len(w.files) - 1)
+	}
+}
+
+func (w *window) dropFile(n int) {
+	w.budget.inFiles.Add(-int64(w.files[n].n))
+	w.files[n].close()
+	w.files = slices.Delete(w.files, n, n+1)
+}
+
 func (w *window) expire(clock int64) {
 	for n := len(w.tables) - 1; n > 0 && w.tables[n].last < clock-w.span; n-- {
 		w.drop(n)
+	}
+	for n := len(w.files) - 1; n >= 0 && w.files[n].last < clock-w.span; n-- {
+		w.dropFile(n)
 	}
 }
 
@@ -126,19 +217,29 @@ func (w *window) close() {
 	for len(w.tables) > 0 {
 		w.drop(len(w.tables) - 1)
 	}
+	for len(w.files) > 0 {
+		w.dropFile(len(w.files) - 1)
+	}
 }
 
 // length is how far back, in µs of log clock, a repeat is recognised.
 func (w *window) length(clock int64) int64 {
-	if len(w.tables) == 0 {
-		return 0
+	first := clock
+	for _, t := range w.tables {
+		first = min(first, t.first)
 	}
-	return clock - w.tables[len(w.tables)-1].first
+	for _, f := range w.files {
+		first = min(first, f.first)
+	}
+	return clock - first
 }
 
 func (w *window) ids() (n int) {
 	for _, t := range w.tables {
 		n += t.used
+	}
+	for _, f := range w.files {
+		n += f.n
 	}
 	return n
 }

@@ -32,7 +32,9 @@ type Config struct {
 	Now      func() time.Time
 
 	DedupeWindow time.Duration // 24 h of log clock
-	DedupeMaxIDs int64         // 10 million in the process: 270 MB
+	DedupeMaxIDs int64         // in memory, 10 million in the process: 270 MB
+	DedupeFolder string        // of files with the ids past that; "": none, they are forgotten
+	DedupeFiles  int64         // ids in these files at most, 100 million: 1.6 GB, and 150 MB of memory
 
 	Interval    time.Duration // a batch closes after it: 1 s
 	BatchEvents int           // or at so many records: 65,536, which fold well and take 12 MB
@@ -89,6 +91,7 @@ func (c *Config) fill() {
 	orElse(&c.Rules, schemas.DefaultRules())
 	orElse(&c.DedupeWindow, 24*time.Hour)
 	orElse(&c.DedupeMaxIDs, 10_000_000)
+	orElse(&c.DedupeFiles, 100_000_000)
 	orElse(&c.Interval, time.Second)
 	orElse(&c.BatchEvents, 1<<16)
 	orElse(&c.BatchBytes, 64<<20)
@@ -104,7 +107,8 @@ func (c *Config) fill() {
 	orElse(&c.HandOverTimeout, 8*time.Second)
 	orElse(&c.SessionTimeout, 10*time.Second)
 	c.metrics = newMetrics(c.Registry)
-	c.budget = &idBudget{max: c.DedupeMaxIDs}
+	c.budget = &idBudget{max: c.DedupeMaxIDs, folder: c.DedupeFolder, maxFiles: c.DedupeFiles,
+		spills: func(err error) { c.Log.Error("the dedupe window is shorter than it should be", "error", err) }}
 	c.trouble = &trouble{}
 	c.meters = &meterSource{}
 	c.prices = &priceSource{}
