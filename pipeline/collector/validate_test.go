@@ -128,6 +128,58 @@ func TestValidateRequest(t *testing.T) {
 	}
 }
 
+// Use that nobody asked about for a while is as young as all when it is asked
+// about again, and read beside the others in between.
+func TestQuotaUseStaysYoung(t *testing.T) {
+	now := newClock(time.Now().Add(time.Hour).Truncate(24 * time.Hour).Add(36 * time.Hour)) // noon: the month stays the same
+	_, st, customer := newShop(t, Config{Now: now.now})
+	subs, err := st.Subscriptions(t.Context(), customer.ID, "", 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	sub, err := st.UpdateSubscription(t.Context(), "test", customer.ID, subs[0].ID,
+		store.SubscriptionUpdate{SetQuota: true, Quota: &schemas.Quota{Limit: "100", Period: "month"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	q, err := sub.Meter(&customer)
+	if err != nil {
+		t.Fatal(err)
+	}
+	key := store.QuotaPeriod{Quota: q.ID, Start: q.Periods.At(now.now()).Start.UnixMicro()}
+	busy := store.QuotaPeriod{Quota: "another", Start: key.Start}
+	c := newUseCache(st, now.now)
+	of := func(key store.QuotaPeriod, want int64) {
+		t.Helper()
+		if got, err := c.of(t.Context(), key); err != nil || got != schemas.DecimalFromInt(want) {
+			t.Errorf("got %s, %v, want %d", got, err, want)
+		}
+	}
+	of(key, 0)
+	for n := int64(1); n <= 5; n++ {
+		countUse(t, st, q, now.now(), 1)
+		now.forward(useFresh)
+		of(busy, 0)
+		c.mu.RLock()
+		e := c.entries[key]
+		c.mu.RUnlock()
+		if e == nil || *e.used.Load() != schemas.DecimalFromInt(n) {
+			t.Fatalf("after %d: it was not read beside the other", n)
+		}
+	}
+	of(key, 5)
+	countUse(t, st, q, now.now(), 1)
+	now.forward(time.Hour)
+	of(key, 6)
+	now.forward(useIdle + time.Second)
+	of(busy, 0)
+	now.forward(useIdle + time.Second)
+	of(busy, 0)
+	if len(c.entries) != 1 {
+		t.Errorf("%d are remembered, want the one that is asked about", len(c.entries))
+	}
+}
+
 func TestValidateBatch(t *testing.T) {
 	now := newClock(time.Now().Add(time.Minute))
 	s, st, customer := newShop(t, Config{Now: now.now})

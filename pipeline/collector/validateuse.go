@@ -15,11 +15,13 @@ const (
 	useEvery = 200 * time.Millisecond // quota use is read again so often
 	useFresh = 600 * time.Millisecond // how old it may be
 	useAway  = 30 * time.Second       // and while the store does not answer
+	useIdle  = 10 * time.Second       // after it, what nobody asks about is forgotten
 	maxUses  = 200_000                // that are remembered; past it all are forgotten
 )
 
 // useCache remembers what was used of the quotas that are asked about. What was
-// asked about since the last time is read again together.
+// asked about since the last time is read again together; what was not, half as
+// often, so that customers who ask every few seconds do not wait for the store.
 type useCache struct {
 	store *store.Store
 	young api.Young
@@ -31,6 +33,8 @@ type useCache struct {
 type useEntry struct {
 	used  atomic.Pointer[schemas.Decimal]
 	asked atomic.Bool
+
+	askedAt, readAt int64 // µs; of whoever reads again
 }
 
 func newUseCache(st *store.Store, now func() time.Time) *useCache {
@@ -52,7 +56,8 @@ func (c *useCache) of(ctx context.Context, key store.QuotaPeriod) (schemas.Decim
 			return schemas.Decimal{}, err
 		}
 		used := uses[key]
-		e = &useEntry{}
+		now := c.young.Now().UnixMicro()
+		e = &useEntry{askedAt: now, readAt: now}
 		e.used.Store(&used)
 		c.mu.Lock()
 		if c.entries == nil || len(c.entries) >= maxUses {
@@ -68,34 +73,40 @@ func (c *useCache) of(ctx context.Context, key store.QuotaPeriod) (schemas.Decim
 }
 
 func (c *useCache) refresh(ctx context.Context) error {
-	keys := c.askedSince()
+	now := c.young.Now().UnixMicro()
+	keys := c.due(now)
 	uses, err := c.store.QuotaUses(ctx, keys)
+	if err != nil {
+		return err // they are due still
+	}
 	c.mu.RLock()
 	defer c.mu.RUnlock()
 	for _, key := range keys {
-		e := c.entries[key]
-		switch {
-		case e == nil: // forgotten meanwhile
-		case err != nil:
-			e.asked.Store(true)
-		default:
+		if e := c.entries[key]; e != nil {
 			used := uses[key]
 			e.used.Store(&used)
+			e.readAt = now
 		}
 	}
-	return err
+	return nil
 }
 
-// askedSince are the periods that were asked about; the others are forgotten.
-func (c *useCache) askedSince() []store.QuotaPeriod {
+// due are the periods to read again: those that were asked about since the last
+// time, and of the others those that were not read then.
+func (c *useCache) due(now int64) []store.QuotaPeriod {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	keys := make([]store.QuotaPeriod, 0, len(c.entries))
 	for key, e := range c.entries {
-		if e.asked.Swap(false) {
-			keys = append(keys, key)
-		} else {
+		asked := e.asked.Swap(false)
+		if asked {
+			e.askedAt = now
+		}
+		switch {
+		case now-e.askedAt > useIdle.Microseconds():
 			delete(c.entries, key)
+		case asked || now-e.readAt > useEvery.Microseconds()*3/2:
+			keys = append(keys, key)
 		}
 	}
 	return keys
