@@ -2,6 +2,7 @@ package worker
 
 import (
 	"fmt"
+	"maps"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -87,4 +88,22 @@ func TestS3Away(t *testing.T) {
 			r.check()
 		})
 	}
+}
+
+// A checkpoint costs five requests a file, and never lists or reads.
+func TestS3RequestsOfCheckpoints(t *testing.T) {
+	r, server := newS3Rig(t)
+	p := r.start()
+	r.load(0, 10)
+	r.until("it counts", func() bool { return p.part.nextPos.Load() == r.end() })
+	server.Requests()
+	r.load(10, 200)
+	p.drain()
+	got := server.Requests()
+	files := got["put"]
+	want := map[string]int{"put": files, "head": 2 * files, "copy": files, "delete": files}
+	if files == 0 || !maps.Equal(got, want) {
+		t.Errorf("got requests %v, want %v", got, want)
+	}
+	r.check()
 }
