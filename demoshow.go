@@ -228,8 +228,14 @@ func (d *demo) next() {
 	if d.cfg.Data != "./data" {
 		data = " --data " + d.cfg.Data
 	}
+	if d.cfg.Archive != "" {
+		data += " --archive '" + d.cfg.Archive + "'"
+	}
 	for _, command := range []string{"verify", "balance", "doctor"} {
 		d.say("  %s %s%s", os.Args[0], command, data)
+	}
+	if strings.Contains(d.cfg.archiveURL(), "://") {
+		return // DuckDB would need the credentials too
 	}
 	d.say("and where DuckDB is installed (pip install duckdb)")
 	d.say(`  python3 -c "import duckdb; duckdb.sql(\"SELECT endpoint, count(*) FROM '%s' GROUP BY 1 ORDER BY 2 DESC\").show()"`,
