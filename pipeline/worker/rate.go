@@ -59,6 +59,7 @@ type rates struct {
 	ways       []way
 	index      map[wayKey]int32
 	last       int32
+	ofCell     []int32 // by cell, the way of a row of it; -1: none yet
 	of         []int32 // by row, its way; -1: no request
 	cells      []int32 // by row, its cell among those of requests
 	depends    map[dependency]bool
@@ -68,7 +69,7 @@ func (r *rates) reset() {
 	r.generation, r.rated, r.ways, r.last = 0, false, r.ways[:0], 0
 	clear(r.index)
 	clear(r.depends)
-	r.of, r.cells = r.of[:0], r.cells[:0]
+	r.of, r.ofCell, r.cells = r.of[:0], r.ofCell[:0], r.cells[:0]
 }
 
 // wayOf is the number of a key's way.
@@ -97,8 +98,26 @@ func (r *rates) collect(rows *archive.Rows) {
 			r.of = append(r.of, -1)
 			continue
 		}
-		r.of = append(r.of, r.wayOf(wayKeyOf(rows, n)))
+		r.of = append(r.of, r.wayOfRow(rows, n))
 	}
+}
+
+// wayOfRow mostly knows the way from another row of the same cell, which has the
+// same account and route.
+func (r *rates) wayOfRow(rows *archive.Rows, n int) int32 {
+	cell := int(r.cells[n])
+	for len(r.ofCell) <= cell {
+		r.ofCell = append(r.ofCell, -1)
+	}
+	if i := r.ofCell[cell]; i >= 0 {
+		k := &r.ways[i].key
+		if k.customer == codeAt(rows, schemas.Customer, n) && k.subscription == codeAt(rows, schemas.Subscription, n) {
+			return i
+		}
+	}
+	i := r.wayOf(wayKeyOf(rows, n))
+	r.ofCell[cell] = i
+	return i
 }
 
 func wayKeyOf(rows *archive.Rows, n int) wayKey {

@@ -2,6 +2,7 @@ package worker
 
 import (
 	"context"
+	"slices"
 
 	"tallybook/archive"
 	"tallybook/schemas"
@@ -15,6 +16,10 @@ func (b *batch) stampAll() error {
 	again := r.rated
 	r.rated = true
 	b.rows.Dict = b.dims.intern.strings
+	holds := slices.ContainsFunc(r.ways, func(w way) bool { return len(w.held) > 0 })
+	if !holds && !again && !late {
+		return nil
+	}
 	requests := requestFilter{rows: &b.rows}
 	for n := range b.rows.Len() {
 		switch {

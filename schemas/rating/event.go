@@ -1,6 +1,12 @@
 package rating
 
-import "tallybook/schemas"
+import (
+	"math/bits"
+
+	"github.com/cockroachdb/apd/v3"
+
+	"tallybook/schemas"
+)
 
 // PerEvent reports whether what an event costs depends on its own quantity
 // alone, so that it can be said when the event is processed, and a line's exact
@@ -31,6 +37,9 @@ func (p *Price) PerEvent() bool {
 // rounded half even to nine places, once. schemas.ErrOutOfRange where it is 10^12
 // or more. PerEvent must hold.
 func (p *Price) OfEvent(quantity schemas.Decimal) (schemas.Decimal, error) {
+	if amount, ok := p.factor.times(quantity); ok {
+		return amount, nil
+	}
 	value, amount := NumberFrom(quantity), Number{}
 	switch p.model {
 	case "per_unit":
@@ -63,4 +72,65 @@ func (p *Price) ofTransaction(value Number) Number {
 		return p.eventMax.orZero()
 	}
 	return amount
+}
+
+// factor is what a quantity is multiplied with: digits / 10^places. It is the
+// same arithmetic as that of Number, in machine words, where these have room.
+type factor struct{ digits, scale uint64 } // scale is 10^places; 0: there is no factor
+
+// eventFactor is the zero factor where an event costs something else than a
+// multiple of its quantity, or that multiple has more digits than a word.
+func (p *Price) eventFactor() factor {
+	if !p.PerEvent() {
+		return factor{}
+	}
+	var f Number
+	switch p.model {
+	case "per_unit":
+		f = p.unitPrice.orZero()
+	case "percentage":
+		f = p.percent.orZero().Percent(NumberOf(1))
+	default:
+		return factor{}
+	}
+	if p.discount.Sign() > 0 {
+		f = f.Minus(f.Percent(p.discount))
+	}
+	d := f.trim().d
+	if d.Exponent > 0 {
+		d = f.Round(0).d
+	}
+	const places = 18 // 10^18, and twice a rest of it, fit a word
+	if d.Exponent < -places || !d.Coeff.IsInt64() {
+		return factor{}
+	}
+	scale := new(apd.BigInt).Exp(apd.NewBigInt(10), apd.NewBigInt(int64(-d.Exponent)), nil)
+	return factor{d.Coeff.Uint64(), scale.Uint64()}
+}
+
+// times is the product, rounded half even to nine places; ok is false where the
+// words have no room for it.
+func (f factor) times(q schemas.Decimal) (amount schemas.Decimal, ok bool) {
+	size := q
+	if q.Units < 0 {
+		size = q.Neg()
+	}
+	const most = 9_000_000_000 // units whose nanos fit a word
+	if f.scale == 0 || size.Units < 0 || size.Units >= most {
+		return amount, false
+	}
+	const nanos = 1_000_000_000
+	high, low := bits.Mul64(uint64(size.Units)*nanos+uint64(size.Nanos), f.digits)
+	if high >= f.scale {
+		return amount, false
+	}
+	n, rest := bits.Div64(high, low, f.scale)
+	if rest > f.scale/2 || f.scale > 1 && rest == f.scale/2 && n%2 == 1 {
+		n++
+	}
+	amount = schemas.Decimal{Units: int64(n / nanos), Nanos: int32(n % nanos)}
+	if q.Units < 0 {
+		amount = amount.Neg()
+	}
+	return amount, true
 }

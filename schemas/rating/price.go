@@ -27,6 +27,8 @@ type Price struct {
 	roundInSum                                bool
 	proration                                 proration
 	places                                    int // of currency_precision; -1: not given
+
+	factor factor // of prices per event that are a multiple of the quantity
 }
 
 type proration uint8
@@ -123,6 +125,7 @@ func Parse(at, modelName string, params []byte) (*Price, []schemas.FieldProblem)
 	if bad = append(bad, p.contradictions(at)...); len(bad) > 0 {
 		return nil, bad
 	}
+	p.factor = p.eventFactor()
 	return p, nil
 }
 
