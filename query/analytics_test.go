@@ -1,6 +1,7 @@
 package query
 
 import (
+	"encoding/json"
 	"fmt"
 	"strings"
 	"testing"
@@ -88,6 +89,37 @@ func TestAnalyticsRevenue(t *testing.T) {
 	own := c.call(200, "GET", "/v1/analytics/revenue/apis", "", "X-Account-ID", "acme")["data"].([]any)
 	if len(own) != 1 || own[0].(map[string]any)["amount"] != 1.250000001 {
 		t.Errorf("of one account: got %v", own)
+	}
+	const months = "/v1/usage?intervalType=m&fromDate=2026-02-01:00:00:00&toDate=2026-04-01:00:00:00"
+	usage := c.call(200, "GET", months, "")
+	february, total := usage["intervals"].([]any)[0].(map[string]any), usage["totals"].(map[string]any)
+	if got, want := fmt.Sprint(february["amount"], february["amounts"], total["amount"], total["amounts"]),
+		"<nil> map[USD:1.25] <nil> map[EUR:10.50 USD:1.750000001]"; got != want {
+		t.Errorf("usage of two currencies: got %s, want %s", got, want)
+	}
+	if got := f.get(months, "Accept", "text/csv").Body.String(); !strings.Contains(got, ",8,,XXX\n") {
+		t.Errorf("usage of two currencies as CSV: got %q", got)
+	}
+	const summary = "/v2/summary?begin=2026-02-01&end=2026-04-01&response_format=object"
+	for query, want := range map[string]string{
+		"":                         "10 <nil>",
+		"&groupby=project_id":      "4 1.250000001; 2 0.5; 4 10.5",
+		"&groupby=time-m":          "2 1.25; 8 <nil>",
+		"&groupby=endpoint":        "4 <nil>; 6 <nil>",
+		"&filters=project_id:acme": "4 1.250000001",
+		"&filters=project_id:acme,project_id:nobody": "6 1.750000001",
+	} {
+		var rows []string
+		var answer struct{ Results []map[string]any }
+		if err := json.Unmarshal(f.get(summary+query).Body.Bytes(), &answer); err != nil {
+			t.Fatal(err)
+		}
+		for _, row := range answer.Results {
+			rows = append(rows, fmt.Sprint(row["qty"], " ", row["rate"]))
+		}
+		if got := strings.Join(rows, "; "); got != want {
+			t.Errorf("summary of two currencies %s: got %s, want %s", query, got, want)
+		}
 	}
 	w := f.get("/v1/analytics/revenue/apis", "Accept", "text/csv")
 	if got := w.Body.String(); got != "apiName,amount,currency,requests,quantity\nweb,10.5,EUR,2,4\nweb,1.750000001,USD,3,6\n" {

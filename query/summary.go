@@ -76,6 +76,10 @@ func (q *Server) summary(w http.ResponseWriter, r *http.Request) error {
 	for i := range sources {
 		questions = append(questions, p.question(&sources[i]))
 	}
+	split, err := q.byCurrency(r, p, questions)
+	if err != nil {
+		return err
+	}
 	answers, err := q.engine.Ask(r.Context(), questions...)
 	if err != nil {
 		return err
@@ -84,7 +88,7 @@ func (q *Server) summary(w http.ResponseWriter, r *http.Request) error {
 	s := newSummary(p, q.cfg.MaxRows)
 	for i := range sources {
 		for _, g := range answers.Groups[i] {
-			if err := s.add(&sources[i], g); err != nil {
+			if err := s.add(&sources[i], g, split.currency(i, g)); err != nil {
 				return err
 			}
 		}

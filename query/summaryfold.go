@@ -15,6 +15,8 @@ type summaryRow struct {
 	start, end time.Time // of an hour, where time is grouped by
 	names      []string  // values of groupby
 	qty, rate  schemas.Decimal
+	currency   string // of rate; "": not known to be of one, as that of data frames
+	mixed      bool   // rate would be of several currencies, which do not add up
 }
 
 // summaryRows puts together what the sources answer: groups of the same values
@@ -29,7 +31,7 @@ func newSummary(p *summaryParams, limit int) *summaryRows {
 	return &summaryRows{p: p, limit: limit, rows: make(map[string]*summaryRow)}
 }
 
-func (s *summaryRows) add(src *summarySource, g *engine.Group) (err error) {
+func (s *summaryRows) add(src *summarySource, g *engine.Group, currency string) (err error) {
 	row := summaryRow{names: s.names(src, g), start: time.UnixMicro(g.Start).UTC(), end: time.UnixMicro(g.End).UTC()}
 	var key []byte
 	for _, name := range row.names {
@@ -45,6 +47,10 @@ func (s *summaryRows) add(src *summarySource, g *engine.Group) (err error) {
 	}
 	if to.qty, err = to.qty.Add(src.value(g)); err != nil {
 		return err
+	}
+	if currency != "" && !g.Amount.IsZero() {
+		to.mixed = to.mixed || to.currency != "" && to.currency != currency
+		to.currency = currency
 	}
 	to.rate, err = to.rate.Add(g.Amount)
 	return err

@@ -71,7 +71,9 @@ func (p *summaryParams) cells(cells []table.Cell, x *summaryRow) {
 		begin, end = x.start, x.end
 	}
 	cells[0], cells[1] = table.Micros(begin.UnixMicro()), table.Micros(end.UnixMicro())
-	cells[2], cells[3] = table.Dec(x.qty), table.Dec(x.rate)
+	if cells[2], cells[3] = table.Dec(x.qty), table.Dec(x.rate); x.mixed {
+		cells[3] = table.Null
+	}
 	n := 4
 	for i, name := range p.groupBy {
 		if name != attrTime {

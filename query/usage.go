@@ -20,19 +20,20 @@ func (q *Server) usageEndpoints() []api.Endpoint {
 // usageNumbers are the numbers of an interval. Averages, extremes and quantiles
 // are 0 where no request had a time.
 type usageNumbers struct {
-	Requests int64           `json:"requests"`
-	Errors   int64           `json:"errors"` // error events
-	Average  schemas.Decimal `json:"averageTimeInMilliSeconds"`
-	Min      schemas.Decimal `json:"minTimeInMilliSeconds"`
-	Max      schemas.Decimal `json:"maxTimeInMilliSeconds"`
-	P50      schemas.Decimal `json:"p50"`
-	P95      schemas.Decimal `json:"p95"`
-	P99      schemas.Decimal `json:"p99"`
-	Quantity schemas.Decimal `json:"quantity"`
-	Amount   string          `json:"amount"`
-	Currency string          `json:"currency"`
+	Requests int64             `json:"requests"`
+	Errors   int64             `json:"errors"` // error events
+	Average  schemas.Decimal   `json:"averageTimeInMilliSeconds"`
+	Min      schemas.Decimal   `json:"minTimeInMilliSeconds"`
+	Max      schemas.Decimal   `json:"maxTimeInMilliSeconds"`
+	P50      schemas.Decimal   `json:"p50"`
+	P95      schemas.Decimal   `json:"p95"`
+	P99      schemas.Decimal   `json:"p99"`
+	Quantity schemas.Decimal   `json:"quantity"`
+	Amount   *string           `json:"amount"` // nil: of several currencies, which do not add up
+	Currency string            `json:"currency"`
+	Amounts  map[string]string `json:"amounts,omitempty"` // by currency, where there are several
 
-	amount schemas.Decimal
+	amounts map[string]schemas.Decimal // by currency
 }
 
 type usageInterval struct {
@@ -51,28 +52,48 @@ func (q *Server) getUsage(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
+	questions := p.usageQuestions()
+	var payers payers
+	if currency == noCurrency {
+		if payers, err = q.payers(r.Context(), p.accounts); err != nil {
+			return err
+		}
+		questions = append(questions, p.amountQuestions()...)
+	}
 	starts := p.windowStarts()
-	answers, err := q.engine.Ask(r.Context(), p.usageQuestions()...)
+	answers, err := q.engine.Ask(r.Context(), questions...)
 	if err != nil {
 		return err
 	}
 	list := make([]usageInterval, len(starts))
 	for i := range list {
-		list[i] = usageInterval{Start: starts[i], End: p.to, usageNumbers: usageNumbers{Amount: "0.00", Currency: currency}}
+		list[i] = usageInterval{Start: starts[i], End: p.to, usageNumbers: usageNumbers{Currency: currency}}
 		if i > 0 {
 			list[i-1].End = starts[i]
 		}
 	}
-	total := usageNumbers{Amount: "0.00", Currency: currency}
+	total := usageNumbers{Currency: currency}
 	for i, groups := range answers.Groups {
+		question := questions[i]
 		for _, g := range groups {
-			n := &total
-			if i < 2 {
+			n, of := &total, currency
+			if question.Window.Size != "" {
 				n = &list[placeIn(starts, g)].usageNumbers
 			}
-			n.take(i%2 == 1, g)
+			if len(question.GroupBy) > 0 {
+				of = payers.currency(g.Names[0])
+			} else {
+				n.take(question.Family == schemas.FamilyError, g)
+			}
+			if err := n.addAmount(of, g.Amount); err != nil {
+				return err
+			}
 		}
 	}
+	for i := range list {
+		list[i].showAmounts()
+	}
+	total.showAmounts()
 	answers.SetHeaders(w.Header())
 	if table.FormatOf(r.Header.Get("Accept")) != table.JSON {
 		return sendUsage(w, r, list)
@@ -99,9 +120,13 @@ func sendUsage(w http.ResponseWriter, r *http.Request, list []usageInterval) err
 	return t.Send(w, r, func(row func(...table.Cell) error) error {
 		for i := range list {
 			n := &list[i]
+			amount := table.Null
+			if n.Currency != noCurrency {
+				amount = table.Dec(n.amounts[n.Currency])
+			}
 			err := row(table.Micros(n.Start.UnixMicro()), table.Micros(n.End.UnixMicro()), table.Integer(n.Requests), table.Integer(n.Errors),
 				table.Dec(n.Average), table.Dec(n.Min), table.Dec(n.Max), table.Dec(n.P50), table.Dec(n.P95), table.Dec(n.P99),
-				table.Dec(n.Quantity), table.Dec(n.amount), table.String(n.Currency))
+				table.Dec(n.Quantity), amount, table.String(n.Currency))
 			if err != nil {
 				return err
 			}
@@ -125,6 +150,17 @@ func (p *usageParams) usageQuestions() []*engine.Question {
 	return questions
 }
 
+// amountQuestions are the amounts of requests by account, by interval and over
+// the whole range, for accounts with several currencies.
+func (p *usageParams) amountQuestions() (questions []*engine.Question) {
+	for _, window := range []engine.Window{{Size: p.interval.size}, {}} {
+		question := p.question(schemas.FamilyRequest, window)
+		question.Need, question.GroupBy = engine.Amount, []string{engine.Account}
+		questions = append(questions, question)
+	}
+	return questions
+}
+
 func (p *usageParams) question(family *schemas.Family, window engine.Window) *engine.Question {
 	return &engine.Question{Family: family, From: p.from.UnixMicro(), To: p.to.UnixMicro(), Accounts: p.accounts,
 		Filters: p.filters, Window: window}
@@ -136,11 +172,35 @@ func (n *usageNumbers) take(errors bool, g *engine.Group) {
 		n.Errors = g.Count
 		return
 	}
-	n.Requests, n.Quantity, n.amount, n.Amount = g.Count, g.Quantity, g.Amount, moneyText(g.Amount)
+	n.Requests, n.Quantity = g.Count, g.Quantity
 	if g.ValueCount > 0 {
 		n.Average, n.Min, n.Max = average(g.ValueSum, g.ValueCount), g.ValueMin, g.ValueMax
 	}
 	n.P50, n.P95, n.P99 = quantileOf(g, 0.50), quantileOf(g, 0.95), quantileOf(g, 0.99)
+}
+
+func (n *usageNumbers) addAmount(currency string, d schemas.Decimal) error {
+	sum, err := n.amounts[currency].Add(d)
+	if n.amounts == nil {
+		n.amounts = map[string]schemas.Decimal{}
+	}
+	n.amounts[currency] = sum
+	return err
+}
+
+// showAmounts writes the amount, or those of several currencies apart.
+func (n *usageNumbers) showAmounts() {
+	if n.Currency != noCurrency {
+		text := moneyText(n.amounts[n.Currency])
+		n.Amount = &text
+		return
+	}
+	n.Amounts = map[string]string{}
+	for currency, d := range n.amounts {
+		if currency != noCurrency { // the sum of all, which says nothing
+			n.Amounts[currency] = moneyText(d)
+		}
+	}
 }
 
 func quantileOf(g *engine.Group, p float64) schemas.Decimal {
