@@ -19,6 +19,8 @@
 //	archive_changes    how often live files were replaced or removed
 //	archive_manifests  what the manifest of a date was written of
 //	meters         declared meters, each version; meter_generation counts changes of the list
+//	price_changes  what the last changes of the catalog touched, by the generation that
+//	               price_generation counts; a checkpoint holds them against its requests
 //	meter_live     the first offset of a partition that was folded live with a meter
 //	meter_backfill the dates of a partition that were filled below it
 //	sketch_deltas  what checkpoints append: an account's sketches of the hours of a date

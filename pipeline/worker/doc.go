@@ -20,6 +20,11 @@
 // a take-over and looked at every second. An event of a type without declared
 // meters pays a look at the list's length, or one look-up by its type.
 //
+// Requests are rated when their batch closes, from its columns, and again where
+// the store says that the catalog has changed in a way that concerns them: the
+// price's version, an amount where it has one per event, and who pays where
+// the event does not say (rate.go). Nothing of it is asked of single records.
+//
 // Corrections wait until their batch closes. By then everything below the batch
 // is written, so that their originals are looked up for all of them at once: in
 // the batch, in the store where they were corrected before, in the archive. What
