@@ -28,11 +28,13 @@ func runPipeline(ctx context.Context, c *config) error {
 		if p.mail, err = newMail(c, mail.Options{Store: p.store, Registry: p.registry, Now: c.now}, p.kafka); err != nil {
 			return err
 		}
-		workers := worker.New(p.workerConfig())
 		collect, err := p.collector(ctx)
 		if err != nil {
 			return err
 		}
+		cfg := p.workerConfig()
+		cfg.Partitions = collect.Partitions()
+		workers := worker.New(cfg)
 		health, err := p.answers(workers.Ready)
 		if err != nil {
 			return err

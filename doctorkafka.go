@@ -39,14 +39,14 @@ func (d *doctor) kafka(ctx context.Context) {
 		return
 	}
 	d.good("Kafka answers at %v, %d broker(s)", d.brokerAddrs(), len(meta.Brokers))
-	positions := d.positions(ctx)
+	positions, admitted := d.positions(ctx), d.admitted(ctx)
 	for _, topic := range schemas.Topics {
 		i := slices.IndexFunc(meta.Topics, func(t kafka.Topic) bool { return t.Name == string(topic) && t.Error == nil })
 		if i < 0 {
 			d.bad("topic %s does not exist; 'tallybook run', 'pipeline' and 'import' make it", topic)
 			continue
 		}
-		d.topic(&meta.Topics[i], len(meta.Brokers), positions)
+		d.topic(&meta.Topics[i], len(meta.Brokers), admitted[topic])
 	}
 	d.topicSettings(ctx, k, len(meta.Brokers))
 	d.lag(ctx, k, positions)
@@ -66,21 +66,29 @@ func (d *doctor) positions(ctx context.Context) (positions []store.Position) {
 	return positions
 }
 
-// topic compares the partitions with those that workers ever took: a changed
-// number moves accounts away from the ids that their repeats are known by.
-func (d *doctor) topic(t *kafka.Topic, brokers int, positions []store.Position) {
-	known := 0
-	for _, pos := range positions {
-		if string(pos.Topic) == t.Name {
-			known++
-		}
+func (d *doctor) admitted(ctx context.Context) (partitions map[schemas.Topic]int) {
+	if d.store == nil {
+		return nil
 	}
+	err := d.store.View(ctx, func(v *store.View) (err error) {
+		partitions, err = v.Partitions()
+		return err
+	})
+	if err != nil {
+		d.bad("read the numbers of partitions: %v", err)
+	}
+	return partitions
+}
+
+// topic compares the partitions with those that were admitted: a changed number
+// moves accounts away from the ids that their repeats are known by.
+func (d *doctor) topic(t *kafka.Topic, brokers, known int) {
 	switch {
 	case known == 0:
 		d.note("topic %s has %d partitions, none was processed yet", t.Name, len(t.Partitions))
 	case known != len(t.Partitions):
 		d.bad("topic %s has %d partitions, %d were admitted: workers stop, since accounts would move away from the ids that recognise their repeats; "+
-			"make the topic anew with %d", t.Name, len(t.Partitions), known, known)
+			"see 'tallybook topics admit --help'", t.Name, len(t.Partitions), known)
 	default:
 		d.good("topic %s has its %d partitions", t.Name, known)
 	}

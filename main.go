@@ -78,7 +78,7 @@ func rootCommand() *cobra.Command {
 		command("verify", "compare the rollups with a fold of the archive; exit 1 where they differ", runVerify),
 		command("balance", "check that the ledger joins, and agrees with archive and errors; exit 1 if not", runBalance),
 		command("doctor", "say what is wrong with this set-up", runDoctor),
-		demoCommand(), importCommand(), generateCommand(), benchCommand(), keysCommand(), jobCommand(), errorsCommand(), catalogCommand(), invoiceCommand(), proveCommand(), rateCommand(),
+		demoCommand(), importCommand(), generateCommand(), benchCommand(), keysCommand(), jobCommand(), errorsCommand(), catalogCommand(), invoiceCommand(), proveCommand(), rateCommand(), topicsCommand(),
 	)
 	return root
 }

@@ -22,6 +22,7 @@ func TestStore(t *testing.T) {
 	}{
 		{"Secret", testSecret},
 		{"AdmitTopic", testAdmitTopic},
+		{"ChangePartitions", testChangePartitions},
 		{"TakeOver", testTakeOver},
 		{"Checkpoint", testCheckpoint},
 		{"Fencing", testFencing},

@@ -7,6 +7,7 @@
 //
 //	meta           key → value: the installation's secret
 //	topics         the number of partitions that was admitted
+//	topic_cuts     where the partitions stood when that number was changed
 //	positions      a partition's next offset, owner's epoch, log clock, hash of the last record
 //	ledger         what each checkpoint accounted for; checked by constraints
 //	series         id → account, family, dims (a JSON array in the family's order)

@@ -10,27 +10,6 @@ import (
 	"tallybook/schemas"
 )
 
-// AdmitTopic records a topic's number of partitions when it is first seen, and
-// refuses another one ever after with ErrPartitionsChanged.
-func (s *Store) AdmitTopic(ctx context.Context, topic schemas.Topic, partitions int) error {
-	var admitted int
-	err := s.transact(ctx, func(w *writeTx) error {
-		err := w.exec(ctx, `INSERT INTO topics (topic, partitions) VALUES (?, ?) ON CONFLICT DO NOTHING`,
-			string(topic), partitions)
-		if err != nil {
-			return err
-		}
-		return w.conn.QueryRowContext(ctx, `SELECT partitions FROM topics WHERE topic = ?`, string(topic)).Scan(&admitted)
-	})
-	if err != nil {
-		return fmt.Errorf("admit topic %s: %w", topic, err)
-	}
-	if admitted != partitions {
-		return fmt.Errorf("%w: topic %s has %d, %d were admitted", ErrPartitionsChanged, topic, partitions, admitted)
-	}
-	return nil
-}
-
 const positionColumns = `topic, partition, epoch, next_offset, clock, last_offset, last_hash`
 
 // TakeOver makes the caller the owner of a partition: it raises the epoch, so

@@ -109,6 +109,32 @@ func (k *Kafka) Offsets(ctx context.Context, tp schemas.Partition) (first, end i
 	return 0, 0, fmt.Errorf("offsets of %s/%d: not in the answer", tp.Topic, tp.ID)
 }
 
+// CountPartitions asks a broker how many partitions each topic has; 0: there is no
+// such topic. Clients answer that from what they knew some seconds ago.
+func CountPartitions(ctx context.Context, dialer *kafka.Dialer, brokers []string) (map[schemas.Topic]int, error) {
+	var err error
+	for _, address := range brokers {
+		var conn *kafka.Conn
+		if conn, err = dialer.DialContext(ctx, "tcp", address); err != nil {
+			continue
+		}
+		defer conn.Close()
+		if err := conn.SetDeadline(time.Now().Add(clientTimeout)); err != nil {
+			return nil, err
+		}
+		count := map[schemas.Topic]int{}
+		for _, topic := range topicNames() {
+			partitions, err := conn.ReadPartitions(topic)
+			if err != nil && !errors.Is(err, kafka.UnknownTopicOrPartition) {
+				return nil, fmt.Errorf("partitions of %s: %w", topic, err)
+			}
+			count[schemas.Topic(topic)] = len(partitions)
+		}
+		return count, nil
+	}
+	return nil, fmt.Errorf("partitions of the topics: %w", err)
+}
+
 // EnsureTopics creates the topics that are missing and answers with the number
 // of partitions that each really has; it waits until every partition has a
 // leader, at most until ctx ends. With replication 0 a topic gets three replicas

@@ -53,12 +53,8 @@ func reason(err error) string {
 			return known.why
 		}
 	}
-	var record tls.RecordHeaderError
-	if errors.As(err, &record) || strings.Contains(err.Error(), "first record does not look like a TLS handshake") {
-		return "the broker does not speak TLS at this address: look at --kafka-tls and the port"
-	}
 	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, syscall.ECONNRESET) {
-		return "the broker hung up: it is going down, or expects TLS (--kafka-tls) or SASL (--kafka-sasl) at this address"
+		return "the broker hung up: it is going down, or expects TLS or no TLS at this address (--kafka-tls), or SASL (--kafka-sasl)"
 	}
 	return ""
 }

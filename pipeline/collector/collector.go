@@ -123,6 +123,9 @@ func New(cfg Config) (*Collector, error) {
 	return c, nil
 }
 
+// Partitions are the numbers of partitions that it produces to, for ever.
+func (c *Collector) Partitions() map[schemas.Topic]int { return c.cfg.Partitions }
+
 // Run produces what the handlers bring until ctx ends. Shut the HTTP server down
 // first: a request that is still waiting then is answered 503. It runs once.
 func (c *Collector) Run(ctx context.Context) error {

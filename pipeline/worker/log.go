@@ -51,7 +51,16 @@ type fetchLog struct {
 	buf, next []byte // key and value of the current record, and room for those of the next
 
 	end int64 // the log's end at the last fetch
+
+	leader, nextLeader int32 // epochs of the leaders that wrote the last record read, and the next one; -1: none
 }
+
+// errOtherLeader: the record that follows was written under another leader than
+// the one before. The log may be another one.
+var errOtherLeader = errors.New("the partition has another leader")
+
+// followLeader reads on what the next leader has written.
+func (l *fetchLog) followLeader() { l.leader = l.nextLeader }
 
 // fetch reads what the log has from offset on, waits up to maxWait where it
 // has nothing, and calls fn for each record. It returns the offset that
@@ -89,6 +98,11 @@ func (l *fetchLog) fetch(ctx context.Context, offset int64, fn func(*record) err
 				return next, fmt.Errorf("record after offset %d: %w", next-1, err)
 			}
 			if rec.Offset >= next {
+				if l.nextLeader = leaderOf(batch); l.leader < 0 {
+					l.followLeader()
+				} else if l.nextLeader != l.leader {
+					return next, errOtherLeader
+				}
 				if err := l.load(rec); err != nil {
 					return next, fmt.Errorf("record at offset %d: %w", rec.Offset, err)
 				}
@@ -101,6 +115,15 @@ func (l *fetchLog) fetch(ctx context.Context, offset int64, fn func(*record) err
 		}
 	}
 	return next, nil
+}
+
+// leaderOf is the epoch of the leader that wrote the batch; formats before Kafka
+// 0.11 have none.
+func leaderOf(batch protocol.RecordReader) int32 {
+	if b, ok := batch.(*protocol.RecordBatch); ok {
+		return b.PartitionLeaderEpoch
+	}
+	return -1
 }
 
 func recordBatches(r kafka.RecordReader) []protocol.RecordReader {
@@ -173,7 +196,7 @@ func (l *fetchLog) bounds(ctx context.Context) (first, end int64, err error) {
 
 // at reads the record at an offset; the current record stays what it is.
 func (l *fetchLog) at(ctx context.Context, offset int64) (*record, error) {
-	l = &fetchLog{client: l.client, partition: l.partition, maxBytes: l.maxBytes, maxWait: l.maxWait}
+	l = &fetchLog{client: l.client, partition: l.partition, maxBytes: l.maxBytes, maxWait: l.maxWait, leader: -1}
 	found := errors.New("found")
 	_, err := l.fetch(ctx, offset, func(*record) error { return found })
 	if errors.Is(err, found) && l.rec.offset == offset {

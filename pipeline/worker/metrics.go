@@ -86,6 +86,14 @@ func (m *metrics) partition(tp schemas.Partition) *partitionMetrics {
 	}
 }
 
+// left takes away what is only known of a partition that is here: its new owner
+// shows it.
+func (p *partitionMetrics) left() {
+	for _, gauge := range []*prometheus.GaugeVec{p.m.lag, p.m.lagSeconds, p.m.span, p.m.ids} {
+		gauge.DeleteLabelValues(p.topic, p.id)
+	}
+}
+
 func (p *partitionMetrics) rejected(reason schemas.Reason) {
 	p.m.errors.WithLabelValues(p.topic, p.id, string(reason)).Inc()
 }

@@ -9,6 +9,7 @@ import (
 
 	"github.com/segmentio/kafka-go"
 
+	"tallybook/pipeline/broker"
 	"tallybook/schemas"
 	"tallybook/store"
 )
@@ -40,6 +41,7 @@ type partition struct {
 	state   atomic.Pointer[string] // what it is doing, in words; "" when it reads
 	ready   atomic.Bool
 	nextPos atomic.Int64 // committed position, for the hint to Kafka
+	epoch   atomic.Int64 // it was taken over by; 0: not yet
 
 	log     *fetchLog
 	decoder schemas.Decoder
@@ -70,8 +72,7 @@ type partition struct {
 func newPartition(cfg *Config, tp schemas.Partition, commits chan<- *commitRequest, secret [16]byte) *partition {
 	p := &partition{
 		Partition: tp, cfg: cfg, commits: commits,
-		metrics: cfg.metrics.partition(tp),
-		log: &fetchLog{client: cfg.Client, partition: tp,
+		log: &fetchLog{client: cfg.Client, partition: tp, leader: -1,
 			maxBytes: cfg.FetchBytes, maxWait: min(100*time.Millisecond, cfg.Interval/2)},
 		hasher: newIDHasher(secret),
 		limit:  cfg.BatchEvents, rejectNext: -1,
@@ -88,6 +89,8 @@ func (p *partition) setState(s string) {
 // run owns the partition until ctx ends: it then writes what it has folded and
 // returns. hard bounds that: past it everything is dropped at once.
 func (p *partition) run(ctx, hard context.Context) {
+	p.metrics = p.cfg.metrics.partition(p.Partition)
+	defer p.metrics.left()
 	wait := newBackoff(p.cfg.RetryMin, p.cfg.RetryMax)
 	for ctx.Err() == nil {
 		err := p.own(ctx, hard, wait)
@@ -208,13 +211,19 @@ func (p *partition) poll(ctx, hard context.Context) error {
 		if errors.Is(err, kafka.OffsetOutOfRange) {
 			return p.outOfRange(ctx)
 		}
+		if errors.Is(err, errOtherLeader) {
+			if err = p.sameLog(ctx); err == nil {
+				p.log.followLeader()
+				return p.closeIfDue(hard)
+			}
+		}
 		if losesPartition(err) {
 			return err
 		}
 		if err := p.closeIfDue(hard); err != nil {
 			return err
 		}
-		return fmt.Errorf("fetch %s/%d at %d: %w", p.Topic, p.ID, p.batch.ledger.Next, err)
+		return fmt.Errorf("fetch %s/%d at %d: %w", p.Topic, p.ID, p.batch.ledger.Next, broker.Explain(err))
 	}
 	if gap := next - p.batch.ledger.Next; gap > 0 { // markers at the log's end
 		p.batch.ledger.Gaps += gap

@@ -1,7 +1,6 @@
 package worker
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -37,6 +36,7 @@ func (p *partition) takeOver(ctx context.Context) error {
 	}
 	p.pos, p.clock, p.window = pos, pos.Clock, w
 	p.nextPos.Store(pos.Next)
+	p.epoch.Store(pos.Epoch)
 	return nil
 }
 
@@ -145,6 +145,22 @@ func (p *partition) checkLog(ctx context.Context, pos store.Position, first, end
 	return nil
 }
 
+// sameLog makes sure that what follows the last record read is the log that this
+// record was read from: a topic that was made anew, or a leader elected out of
+// sync, may by now reach beyond it.
+func (p *partition) sameLog(ctx context.Context) error {
+	first, end, err := p.log.bounds(ctx)
+	if err != nil {
+		return err
+	}
+	pos := p.pos
+	pos.Next = p.batch.ledger.Next
+	if p.batch.ledger.Records > 0 {
+		pos.LastOffset, pos.LastHash = p.log.rec.offset, p.log.rec.hash()
+	}
+	return p.checkLog(ctx, pos, first, end)
+}
+
 // outOfRange explains why the log no longer has the offset we want to read.
 func (p *partition) outOfRange(ctx context.Context) error {
 	first, end, err := p.log.bounds(ctx)
@@ -157,38 +173,4 @@ func (p *partition) outOfRange(ctx context.Context) error {
 		return err
 	}
 	return fmt.Errorf("offset %d of %s/%d was out of range of the log [%d, %d)", pos.Next, p.Topic, p.ID, first, end)
-}
-
-// windowColumns are what the dedupe window is made of.
-var windowColumns = []string{"id", "source", "account", "row", "log_time"}
-
-// rebuildWindow reads the ids that the dedupe window must hold at the position
-// from the archive, oldest files first. A merged file has rows of a longer time,
-// sorted by account.
-func (p *partition) rebuildWindow(ctx context.Context, pos store.Position) (*window, error) {
-	w := newWindow(p.cfg.DedupeWindow, p.cfg.budget)
-	since := pos.Clock - w.span
-	files, err := p.cfg.Store.WindowFiles(ctx, p.Partition, since)
-	if err != nil {
-		return nil, err
-	}
-	slices.SortFunc(files, func(a, b store.ArchiveFile) int { return cmp.Compare(a.MaxLog, b.MaxLog) })
-	for _, f := range files {
-		recall := func(r *archive.Rows) error {
-			for i, log := range r.LogTime {
-				if log >= since && r.Row[i] == 0 {
-					id := p.hasher.hash([]byte(r.String(r.Account[i])), []byte(r.String(r.Source[i])), r.ID.At(i))
-					w.recall(id, idTag(id), log)
-				}
-			}
-			return nil
-		}
-		// Our own files are published by now; one that a job merged may be staged.
-		err := archive.AnyPlace(f.Name, f.Staged, func(name string) error { return p.cfg.Archive.Read(ctx, name, windowColumns, recall) })
-		if err != nil {
-			w.close()
-			return nil, err
-		}
-	}
-	return w, nil
 }

@@ -20,16 +20,17 @@ import (
 
 // Config of the workers of one process. Zero values take the defaults named.
 type Config struct {
-	Brokers  []string
-	Dialer   *kafka.Dialer // nil: plain TCP
-	Client   *kafka.Client // nil: made from Brokers
-	Group    string        // "tallybook"
-	Store    *store.Store
-	Archive  *archive.Archive
-	Rules    schemas.Rules
-	Registry prometheus.Registerer // nil: metrics are kept to ourselves
-	Log      *slog.Logger
-	Now      func() time.Time
+	Brokers    []string
+	Dialer     *kafka.Dialer // nil: plain TCP
+	Client     *kafka.Client // nil: made from Brokers
+	Group      string        // "tallybook"
+	Store      *store.Store
+	Archive    *archive.Archive
+	Partitions map[schemas.Topic]int // that the process began with; nil: nothing depends on it
+	Rules      schemas.Rules
+	Registry   prometheus.Registerer // nil: metrics are kept to ourselves
+	Log        *slog.Logger
+	Now        func() time.Time
 
 	DedupeWindow time.Duration // 24 h of log clock
 	DedupeMaxIDs int64         // in memory, 10 million in the process: 270 MB
@@ -50,6 +51,7 @@ type Config struct {
 	HandOverTimeout    time.Duration // for the last checkpoint of a stop or hand-over: 8 s
 	SessionTimeout     time.Duration // of the consumer group: 10 s
 	HeartbeatInterval  time.Duration // 1 s
+	WatchInterval      time.Duration // of looking at the number of partitions: 5 s
 
 	metrics *metrics
 	budget  *idBudget
@@ -81,6 +83,9 @@ func (c *Config) fill() {
 	if c.Client == nil {
 		c.Client = &kafka.Client{Addr: kafka.TCP(c.Brokers...)}
 	}
+	if c.Dialer == nil {
+		c.Dialer = kafka.DefaultDialer
+	}
 	if c.Log == nil {
 		c.Log = slog.Default()
 	}
@@ -106,6 +111,7 @@ func (c *Config) fill() {
 	orElse(&c.StoreTimeout, 30*time.Second)
 	orElse(&c.HandOverTimeout, 8*time.Second)
 	orElse(&c.SessionTimeout, 10*time.Second)
+	orElse(&c.WatchInterval, 5*time.Second)
 	c.metrics = newMetrics(c.Registry)
 	c.budget = &idBudget{max: c.DedupeMaxIDs, folder: c.DedupeFolder, maxFiles: c.DedupeFiles,
 		spills: func(err error) { c.Log.Error("the dedupe window is shorter than it should be", "error", err) }}
@@ -157,6 +163,9 @@ func (w *Workers) Run(ctx context.Context) error {
 	wait := newBackoff(w.cfg.RetryMin, w.cfg.RetryMax)
 	for ctx.Err() == nil {
 		err := w.member(ctx, hard, secret, wait)
+		if errors.Is(err, ErrRestart) {
+			return err
+		}
 		if ctx.Err() != nil {
 			break
 		}
@@ -166,74 +175,6 @@ func (w *Workers) Run(ctx context.Context) error {
 		sleep(ctx, delay)
 	}
 	w.assign(ctx, hard, nil, secret)
-	return nil
-}
-
-// member joins the group and follows its generations. When ctx ends it hands
-// all partitions over before it leaves.
-func (w *Workers) member(ctx, hard context.Context, secret [16]byte, wait *backoff) error {
-	topics := make([]string, len(schemas.Topics))
-	for i, t := range schemas.Topics {
-		topics[i] = string(t)
-	}
-	group, err := kafka.NewConsumerGroup(kafka.ConsumerGroupConfig{
-		ID: w.cfg.Group, Brokers: w.cfg.Brokers, Dialer: w.cfg.Dialer, Topics: topics,
-		GroupBalancers:    []kafka.GroupBalancer{kafka.RoundRobinGroupBalancer{}},
-		HeartbeatInterval: w.cfg.HeartbeatInterval, SessionTimeout: w.cfg.SessionTimeout,
-		RebalanceTimeout: w.cfg.SessionTimeout, JoinGroupBackoff: w.cfg.HeartbeatInterval,
-		StartOffset: kafka.FirstOffset, WatchPartitionChanges: true, PartitionWatchInterval: 30 * time.Second,
-	})
-	if err != nil {
-		return err
-	}
-	defer group.Close()
-	for {
-		gen, err := group.Next(ctx)
-		if err != nil {
-			if ctx.Err() != nil {
-				w.assign(ctx, hard, nil, secret)
-			}
-			return err
-		}
-		wait.reset()
-		if err := w.admit(ctx); err != nil {
-			return err
-		}
-		note(&w.cfg.trouble.group, nil)
-		w.assign(ctx, hard, partitionsOf(gen), secret)
-		gen.Start(func(ctx context.Context) { w.hint(ctx, gen) })
-	}
-}
-
-func partitionsOf(gen *kafka.Generation) []schemas.Partition {
-	var all []schemas.Partition
-	for topic, ps := range gen.Assignments {
-		for _, p := range ps {
-			all = append(all, schemas.Partition{Topic: schemas.Topic(topic), ID: int32(p.ID)})
-		}
-	}
-	return all
-}
-
-// admit compares the number of partitions with the recorded one: a changed
-// number moves accounts to other partitions, away from their dedupe windows.
-func (w *Workers) admit(ctx context.Context) error {
-	names := make([]string, len(schemas.Topics))
-	for i, t := range schemas.Topics {
-		names[i] = string(t)
-	}
-	meta, err := w.cfg.Client.Metadata(ctx, &kafka.MetadataRequest{Topics: names})
-	if err != nil {
-		return err
-	}
-	for _, t := range meta.Topics {
-		if t.Error != nil {
-			return fmt.Errorf("topic %s: %w", t.Name, t.Error)
-		}
-		if err := w.cfg.Store.AdmitTopic(ctx, schemas.Topic(t.Name), len(t.Partitions)); err != nil {
-			return err
-		}
-	}
 	return nil
 }
 
@@ -299,37 +240,6 @@ func (w *Workers) startPartition(ctx, hard context.Context, tp schemas.Partition
 		p.run(ctx, hard)
 	}()
 	return o
-}
-
-// hint tells Kafka how far we are, for tools that show lag. Nothing depends on it.
-func (w *Workers) hint(ctx context.Context, gen *kafka.Generation) {
-	tick := time.NewTicker(time.Second)
-	defer tick.Stop()
-	told := map[schemas.Partition]int64{}
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-tick.C:
-		}
-		offsets := map[string]map[int]int64{}
-		w.mu.Lock()
-		for tp, o := range w.running {
-			if next := o.nextPos.Load(); next > told[tp] {
-				if offsets[string(tp.Topic)] == nil {
-					offsets[string(tp.Topic)] = map[int]int64{}
-				}
-				offsets[string(tp.Topic)][int(tp.ID)] = next
-				told[tp] = next
-			}
-		}
-		w.mu.Unlock()
-		if len(offsets) > 0 {
-			if err := gen.CommitOffsets(offsets); err != nil {
-				w.cfg.Log.Debug("offset hint", "error", err)
-			}
-		}
-	}
 }
 
 // Ready is nil when this process owns partitions and reads all of them; else

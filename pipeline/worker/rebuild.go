@@ -1,0 +1,134 @@
+package worker
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"slices"
+
+	"github.com/segmentio/kafka-go"
+
+	"tallybook/archive"
+	"tallybook/pipeline/broker"
+	"tallybook/store"
+)
+
+// windowColumns are what the dedupe window is made of.
+var windowColumns = []string{"id", "source", "account", "row", "log_time", "topic_offset"}
+
+// windowPart are ids of a file that the dedupe window must hold.
+type windowPart struct {
+	file  store.ArchiveFile
+	since int64     // log clock, µs
+	below int64     // offset
+	moved *movedKey // nil: all accounts
+}
+
+// rebuildWindow reads the ids that the dedupe window must hold at the position
+// from the archive, oldest files first. A merged file has rows of a longer time,
+// sorted by account.
+func (p *partition) rebuildWindow(ctx context.Context, pos store.Position) (*window, error) {
+	w := newWindow(p.cfg.DedupeWindow, p.cfg.budget)
+	parts, err := p.windowParts(ctx, pos, w.span)
+	if err != nil {
+		return nil, err
+	}
+	slices.SortStableFunc(parts, func(a, b windowPart) int { return cmp.Compare(a.file.MaxLog, b.file.MaxLog) })
+	for _, part := range parts {
+		recall := func(r *archive.Rows) error {
+			for i, log := range r.LogTime {
+				if log < part.since || r.Row[i] != 0 || r.Offset[i] >= part.below {
+					continue
+				}
+				account := []byte(r.String(r.Account[i]))
+				if part.moved != nil && !part.moved.here(account) {
+					continue
+				}
+				id := p.hasher.hash(account, []byte(r.String(r.Source[i])), r.ID.At(i))
+				w.recall(id, idTag(id), log)
+			}
+			return nil
+		}
+		// Our own files are published by now; one that a job merged, or that another
+		// partition has committed this moment, may be staged.
+		err := archive.AnyPlace(part.file.Name, part.file.Staged, func(name string) error { return p.cfg.Archive.Read(ctx, name, windowColumns, recall) })
+		if err != nil {
+			w.close()
+			return nil, err
+		}
+	}
+	return w, nil
+}
+
+// windowParts are the partition's own files and, where the number of partitions
+// was changed, what the others had counted until then of the accounts that came
+// from there: these ids are as old as the clock of their own partition says.
+func (p *partition) windowParts(ctx context.Context, pos store.Position, span int64) ([]windowPart, error) {
+	own, err := p.cfg.Store.WindowFiles(ctx, p.Partition, pos.Clock-span)
+	if err != nil {
+		return nil, err
+	}
+	var parts []windowPart
+	for _, f := range own {
+		parts = append(parts, windowPart{file: f, since: pos.Clock - span, below: pos.Next})
+	}
+	var cuts []store.Cut
+	var admitted int
+	err = p.cfg.Store.View(ctx, func(v *store.View) (err error) {
+		if cuts, err = v.Cuts(p.Topic); err != nil || len(cuts) == 0 {
+			return err
+		}
+		all, err := v.Partitions()
+		admitted = all[p.Topic]
+		return err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("cuts of %s: %w", p.Topic, err)
+	}
+	moved := newMovedKey(int(p.ID), admitted)
+	for _, cut := range cuts {
+		if cut.Partition == p.Partition {
+			continue
+		}
+		since := max(pos.Clock, cut.Clock) - span
+		files, err := p.cfg.Store.WindowFiles(ctx, cut.Partition, since)
+		if err != nil {
+			return nil, err
+		}
+		for _, f := range files {
+			if f.First < cut.Next {
+				parts = append(parts, windowPart{file: f, since: since, below: cut.Next, moved: moved})
+			}
+		}
+	}
+	return parts, nil
+}
+
+// movedKey says which accounts a partition has among so many.
+type movedKey struct {
+	partition int
+	all       []int
+	known     map[string]bool
+}
+
+func newMovedKey(partition, partitions int) *movedKey {
+	k := &movedKey{partition: partition, all: make([]int, partitions), known: map[string]bool{}}
+	for i := range k.all {
+		k.all[i] = i
+	}
+	return k
+}
+
+const maxKnownKeys = 1 << 16 // accounts; beyond it they are forgotten and hashed again
+
+func (k *movedKey) here(account []byte) bool {
+	here, known := k.known[string(account)]
+	if !known {
+		here = broker.Partitioner.Balance(kafka.Message{Key: account}, k.all...) == k.partition
+		if len(k.known) >= maxKnownKeys {
+			clear(k.known)
+		}
+		k.known[string(account)] = here
+	}
+	return here
+}
