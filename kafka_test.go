@@ -24,6 +24,8 @@ import (
 // These tests need Apache Kafka, which scripts/kafka.sh fetches and starts, kcat,
 // and a Python with kafka-python as $PYTHON: go test -tags kafka -run Kafka .
 
+func init() { patience = 4 * time.Minute }
+
 // realKafka is a broker of Apache Kafka as a process.
 type realKafka struct {
 	dir     string
@@ -73,10 +75,21 @@ func soon(t *testing.T) context.Context {
 func (k *realKafka) fresh(t *testing.T, partitions int) {
 	t.Helper()
 	k.drop(t)
+	waitFor(t, "the topics are gone", func() error {
+		count, err := broker.CountPartitions(soon(t), k.kafka.Dialer, k.brokers)
+		for topic, n := range count {
+			if n > 0 {
+				return fmt.Errorf("%s has %d partitions", topic, n)
+			}
+		}
+		return err
+	})
 	waitFor(t, "the topics are made", func() error {
+		client := broker.NewKafka(k.brokers...) // another one remembers for seconds what is gone
+		defer client.Close()
 		ctx, cancel := context.WithTimeout(soon(t), 5*time.Second)
 		defer cancel()
-		got, err := k.kafka.EnsureTopics(ctx, partitions, 0)
+		got, err := client.EnsureTopics(ctx, partitions, 0)
 		if err == nil && got[schemas.Usage] != partitions {
 			err = fmt.Errorf("usage has %d partitions", got[schemas.Usage])
 		}

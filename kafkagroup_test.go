@@ -309,7 +309,7 @@ func kafkaCutLog(t *testing.T, k *realKafka) {
 	}
 	c.drained(t)
 	k.script(t, nil, "stop")
-	logs, err := filepath.Glob(filepath.Join(k.dir, "1", "log", "usage-*", "*.log"))
+	logs, err := filepath.Glob(filepath.Join(k.dir, "1", "log", "usage-[0-9]", "*.log"))
 	if err != nil || len(logs) != 4 {
 		t.Fatalf("got %v, %v", logs, err)
 	}

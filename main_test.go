@@ -39,7 +39,7 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-const patience = time.Minute // of a test that waits for a condition
+var patience = time.Minute // of a test that waits for a condition
 
 func tallybookCommand(t *testing.T, args ...string) *exec.Cmd {
 	t.Helper()

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"sync/atomic"
 	"time"
 
@@ -159,7 +160,11 @@ func (p *partition) own(ctx, hard context.Context, wait *backoff) (err error) {
 			return err
 		case ctx.Err() == nil: // Kafka is away: what is folded stays folded
 			delay := wait.next()
-			p.cfg.Log.Warn("fetch, retrying", "topic", p.Topic, "partition", p.ID, "error", err, "in", delay)
+			level := slog.LevelWarn // the first time; readiness tells the rest
+			if wait.tries > 1 {
+				level = slog.LevelDebug
+			}
+			p.cfg.Log.Log(ctx, level, "fetch, retrying", "topic", p.Topic, "partition", p.ID, "error", err, "in", delay)
 			p.setState(err.Error())
 			sleep(ctx, delay)
 		}
