@@ -77,6 +77,7 @@ func rootCommand() *cobra.Command {
 		command("jobs", "schedules only: days and months, invoices, alerts", runJobs),
 		command("verify", "compare the rollups with a fold of the archive; exit 1 where they differ", runVerify),
 		command("balance", "check that the ledger joins, and agrees with archive and errors; exit 1 if not", runBalance),
+		command("ready", "ask the process at --http whether it is ready; exit 1 if not", runReady),
 		command("doctor", "say what is wrong with this set-up", runDoctor),
 		demoCommand(), importCommand(), generateCommand(), benchCommand(), keysCommand(), jobCommand(), errorsCommand(), catalogCommand(), invoiceCommand(), proveCommand(), rateCommand(), topicsCommand(),
 	)

@@ -64,6 +64,9 @@ type partition struct {
 	live     map[store.MeterID]bool // known to the store as live of this partition
 	markedAt time.Time
 
+	doubt     bool // the log may be another one than it was
+	fetchedAt time.Time
+
 	races      int   // batches in a row that lost an event's revision to another partition
 	limit      int   // records a batch, halved while the store refuses
 	rejectNext int64 // the record that the store refuses, found; -1: none
@@ -187,6 +190,7 @@ func (p *partition) resume(ctx context.Context) error {
 			return err
 		}
 		if pos == p.pos {
+			p.doubt = true
 			return nil
 		}
 		p.drop()
@@ -200,27 +204,10 @@ func (p *partition) poll(ctx, hard context.Context) error {
 		p.idle(ctx)
 	}
 	var now time.Time // no earlier than what was fetched: its times are held against it
-	next, err := p.log.fetch(ctx, p.batch.ledger.Next, func(rec *record) error {
-		if now.IsZero() {
-			now = p.cfg.Now()
-		}
-		if err := p.process(hard, rec, now); err != nil {
-			return err
-		}
-		if p.full() {
-			return p.closeBatch(hard)
-		}
-		return nil
-	})
+	next, err := p.read(ctx, hard, now)
 	if err != nil {
 		if errors.Is(err, kafka.OffsetOutOfRange) {
 			return p.outOfRange(ctx)
-		}
-		if errors.Is(err, errOtherLeader) {
-			if err = p.sameLog(ctx); err == nil {
-				p.log.followLeader()
-				return p.closeIfDue(hard)
-			}
 		}
 		if losesPartition(err) {
 			return err
@@ -236,6 +223,36 @@ func (p *partition) poll(ctx, hard context.Context) error {
 	}
 	p.metrics.fetched(p.log.end-p.batch.ledger.Next, p.log.rec.time, p.cfg.Now())
 	return p.closeIfDue(hard)
+}
+
+// doubtAfter is how long after a good fetch the log may have become another one
+// unseen: a topic that is deleted while a fetch waits ends that with an error.
+const doubtAfter = time.Second
+
+// read fetches once and processes what came. Where the log may be another one
+// than the one read so far, it is compared first.
+func (p *partition) read(ctx, hard context.Context, now time.Time) (next int64, err error) {
+	if p.doubt || now.Sub(p.fetchedAt) > doubtAfter {
+		if err := p.sameLog(ctx); err != nil {
+			return 0, err
+		}
+	}
+	next, err = p.log.fetch(ctx, p.batch.ledger.Next, func(rec *record) error {
+		if err := p.process(hard, rec, now); err != nil {
+			return err
+		}
+		if p.full() {
+			return p.closeBatch(hard)
+		}
+		return nil
+	})
+	if errors.Is(err, errOtherLeader) {
+		if err = p.sameLog(ctx); err == nil {
+			p.log.followLeader()
+		}
+	}
+	p.doubt, p.fetchedAt = err != nil, p.cfg.Now()
+	return next, err
 }
 
 // closeIfDue takes in a finished checkpoint and closes a batch whose time is up.

@@ -37,6 +37,7 @@ func (p *partition) takeOver(ctx context.Context) error {
 	p.pos, p.clock, p.window = pos, pos.Clock, w
 	p.nextPos.Store(pos.Next)
 	p.epoch.Store(pos.Epoch)
+	p.doubt, p.fetchedAt = false, p.cfg.Now()
 	return nil
 }
 
