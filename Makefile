@@ -3,7 +3,7 @@ export CGO_ENABLED = 0
 STATICCHECK = honnef.co/go/tools/cmd/staticcheck@v0.8.1
 FUZZTIME ?= 30s
 
-.PHONY: help run build test lint bench bench-query bench-validate bench-peers chaos facts fuzz clean
+.PHONY: help run cluster build test lint bench bench-query bench-validate bench-peers chaos facts fuzz clean
 .DEFAULT_GOAL := help
 
 help: ## this list
@@ -14,6 +14,9 @@ build: ## bin/tallybook
 
 run: build ## everything on loopback, with a sample imported and shown; until Ctrl-C
 	bin/tallybook demo
+
+cluster: ## Kafka, PostgreSQL, S3, two pipelines, query and jobs as processes, with a sample; until Ctrl-C
+	scripts/cluster.sh
 
 test: ## all tests
 	go test ./...
