@@ -10,7 +10,7 @@ import (
 )
 
 // composed is what we look at in a service of docker-compose.yml. Whether the
-// file as a whole is one is looked at by bench/compose.
+// file as a whole is one is looked at by bench/deploy.
 type composed struct {
 	Image       string
 	Command     []string

@@ -203,8 +203,7 @@ func (p *partition) poll(ctx, hard context.Context) error {
 	if p.batch.empty() {
 		p.idle(ctx)
 	}
-	var now time.Time // no earlier than what was fetched: its times are held against it
-	next, err := p.read(ctx, hard, now)
+	next, err := p.read(ctx, hard)
 	if err != nil {
 		if errors.Is(err, kafka.OffsetOutOfRange) {
 			return p.outOfRange(ctx)
@@ -231,13 +230,17 @@ const doubtAfter = time.Second
 
 // read fetches once and processes what came. Where the log may be another one
 // than the one read so far, it is compared first.
-func (p *partition) read(ctx, hard context.Context, now time.Time) (next int64, err error) {
-	if p.doubt || now.Sub(p.fetchedAt) > doubtAfter {
+func (p *partition) read(ctx, hard context.Context) (next int64, err error) {
+	if p.doubt || p.cfg.Now().Sub(p.fetchedAt) > doubtAfter {
 		if err := p.sameLog(ctx); err != nil {
 			return 0, err
 		}
 	}
+	var now time.Time // no earlier than what was fetched: its times are held against it
 	next, err = p.log.fetch(ctx, p.batch.ledger.Next, func(rec *record) error {
+		if now.IsZero() {
+			now = p.cfg.Now()
+		}
 		if err := p.process(hard, rec, now); err != nil {
 			return err
 		}

@@ -1,6 +1,6 @@
-// Package compose loads the compose files with the library that docker compose
+// Package deploy loads the compose files with the library that docker compose
 // itself loads them with. It is a module of its own: nothing else needs that.
-package compose
+package deploy
 
 import (
 	"path/filepath"
