@@ -44,6 +44,9 @@ func (g *Guard) admit(ctx context.Context, r *http.Request, e *Endpoint) (Caller
 // identify is who the credential belongs to.
 func (g *Guard) identify(ctx context.Context, r *http.Request, e *Endpoint) (Caller, error) {
 	text, err := credential(r)
+	if err == nil && text == "" {
+		text, err = sessionKey(r)
+	}
 	if err != nil {
 		return Caller{}, err
 	}

@@ -61,7 +61,7 @@ func New(cfg Config) (*Server, error) {
 
 // Endpoints are all answers of this package.
 func (q *Server) Endpoints() []api.Endpoint {
-	return slices.Concat(q.keyEndpoints(), q.domainEndpoints(), q.totalsEndpoints(), q.dataframeEndpoints(), q.errorEndpoints(), q.usageEndpoints(), q.routeEndpoints(), q.customerEndpoints(), q.auditEndpoints(), q.emailEndpoints(), q.analyticsEndpoints(), q.appEndpoints(), q.meterEndpoints(), q.invoiceEndpoints(), []api.Endpoint{
+	return slices.Concat(q.keyEndpoints(), q.domainEndpoints(), q.totalsEndpoints(), q.dataframeEndpoints(), q.errorEndpoints(), q.usageEndpoints(), q.routeEndpoints(), q.customerEndpoints(), q.auditEndpoints(), q.emailEndpoints(), q.analyticsEndpoints(), q.appEndpoints(), q.meterEndpoints(), q.invoiceEndpoints(), q.dashboardEndpoints(), []api.Endpoint{
 		{Method: "GET", Path: "/api/v1/meters/{slug}/query", Access: api.Account, Form: api.ProblemForm, Handle: q.queryMeter},
 		{Method: "GET", Path: "/v2/summary", Access: api.Account, Scope: api.Replace, Form: api.MessageForm, Handle: q.summary},
 		{Method: "GET", Path: "/schemas/{name:[a-z_]+}.json", Access: api.Public, Form: api.PlainForm, Handle: q.schema},

@@ -1,0 +1,47 @@
+// Lines and bars over time, by uPlot. Each has a table beside it for who cannot see it.
+/* global uPlot */
+import { h, compact } from './dom.js'
+
+const colours = 8
+
+export const colour = (n) => getComputedStyle(document.documentElement).getPropertyValue(`--series-${(n % colours) + 1}`).trim()
+
+// chart draws series over times (ms): [{label, values, colour}]. It follows the
+// width of its place, and the colours of light and dark.
+export function chart(title, times, series, { format = compact, bars = false, height = 220 } = {}) {
+	const place = h('div', { class: 'chart', role: 'img', 'aria-label': describe(title, series, format) })
+	const draw = () => {
+		const style = getComputedStyle(document.documentElement)
+		const ink = style.getPropertyValue('--muted').trim(), grid = style.getPropertyValue('--line').trim()
+		const axis = { stroke: ink, grid: { stroke: grid, width: 1 }, ticks: { stroke: grid }, font: '12px system-ui, sans-serif' }
+		place.replaceChildren()
+		return new uPlot({
+			width: Math.max(place.clientWidth, 200), height, tzDate: (ts) => uPlot.tzDate(new Date(ts * 1000), 'UTC'),
+			legend: { show: series.length > 1, live: true }, cursor: { drag: { x: false, y: false } },
+			scales: { y: { range: (u, min, max) => [Math.min(0, min), max > 0 ? max * 1.08 : 1] } },
+			axes: [axis, { ...axis, size: 56, values: (u, ticks) => ticks.map(format) }],
+			series: [{ label: 'UTC' }, ...series.map((s, i) => ({
+				label: s.label, stroke: s.colour ?? colour(i), width: 2, fill: bars ? (s.colour ?? colour(i)) + '99' : undefined,
+				points: { show: times.length < 3 }, value: (u, v) => (v == null ? '–' : format(v)),
+				paths: bars ? uPlot.paths.bars({ size: [0.8, 40] }) : undefined,
+			}))],
+		}, [times.map((t) => t / 1000), ...series.map((s) => s.values)], place)
+	}
+	let plot
+	const again = () => { if (place.isConnected) plot = draw() }
+	new ResizeObserver(() => {
+		if (!place.clientWidth) return
+		if (plot) plot.setSize({ width: place.clientWidth, height })
+		else again()
+	}).observe(place)
+	matchMedia('(prefers-color-scheme: dark)').addEventListener('change', again)
+	return place
+}
+
+function describe(title, series, format) {
+	const parts = series.slice(0, 6).map((s) => {
+		const numbers = s.values.filter((v) => v != null)
+		return numbers.length ? `${s.label} from ${format(Math.min(...numbers))} to ${format(Math.max(...numbers))}` : `${s.label} empty`
+	})
+	return `${title}: ${parts.join('; ')}`
+}

@@ -1,0 +1,99 @@
+// How things are now, against the day before.
+import { h, section, table, mark, count, compact, ms, time, duration } from '../dom.js'
+import { get, session } from '../api.js'
+import { chart, colour } from '../chart.js'
+import { address } from '../app.js'
+
+const hour = 3600e3, day = 24 * hour
+
+export async function render(params, { signal }) {
+	const range = await latestDay(signal)
+	const [now, before, mail, mailBefore, attention] = await Promise.all([
+		usage(range.from, range.to, signal), usage(range.from - day, range.from, signal),
+		mailEvents(range.from, range.to, signal), mailEvents(range.from - day, range.from, signal),
+		needsAttention(signal),
+	])
+	const t = now.totals, b = before.totals
+	return [
+		h('p', { class: 'lead' }, range.now ? 'The last 24 hours' : 'Nothing came in during the last 24 hours. The latest day with events',
+			': ', time(range.from), ' to ', time(range.to), ' UTC, against the day before. ', freshness(now.through)),
+		h('dl', { class: 'cards' },
+			card('Requests', compact(t.requests), t.requests, b.requests),
+			card('Errors', `${compact(t.errors)}`, t.errors, b.errors, t.requests ? share(t.errors, t.requests) + ' of requests' : null, true),
+			card('Latency p50', ms(timed(t) && t.p50), timed(t) && t.p50, timed(b) && b.p50, null, true),
+			card('Latency p95', ms(timed(t) && t.p95), timed(t) && t.p95, timed(b) && b.p95, null, true),
+			card('Latency p99', ms(timed(t) && t.p99), timed(t) && t.p99, timed(b) && b.p99, null, true),
+			card('Mail events', compact(mail.total), mail.total, mailBefore.total)),
+		attention.length > 0 && section('Needs attention', h('ul', { class: 'attention' }, attention.map((a) => h('li', null, mark(a.kind, a.kind === 'bad' ? 'fault' : 'look'), ' ', a.text, ' ', h('a', { href: a.href }, a.link))))),
+		section('Requests and errors by hour', chart('Requests and errors by hour', now.intervals.map((i) => Date.parse(i.start)), [
+			{ label: 'requests', values: now.intervals.map((i) => i.requests), colour: colour(0) },
+			{ label: 'errors', values: now.intervals.map((i) => i.errors), colour: colour(1) },
+		]), h('p', null, h('a', { href: address('usage', { from: new Date(range.from).toISOString(), to: new Date(range.to).toISOString() }) }, 'Explore usage'))),
+		section('Mail events', table('Mail events by kind', [
+			{ title: 'Event', cell: (m) => m.event }, { title: 'Now', number: true, cell: (m) => count(m.value) },
+			{ title: 'Day before', number: true, cell: (m) => count(mailBefore.by[m.event] ?? 0) },
+		], mail.rows, 'No mail events in this time.')),
+	]
+}
+
+// latestDay is the last 24 hours, or the last day that has events.
+async function latestDay(signal) {
+	const to = Math.floor(Date.now() / hour) * hour + hour
+	const requests = (from, to, size) => get('/api/v1/meters/requests/query', { from: iso(from), to: iso(to), windowSize: size }, signal)
+	const latest = (answer) => answer.data.filter((d) => Number(d.value) > 0).map((d) => Date.parse(d.windowStart)).sort((a, b) => b - a)[0]
+	if (latest(await requests(to - day, to, 'HOUR')) !== undefined) return { from: to - day, to, now: true }
+	const thisMonth = new Date(to)
+	const month = latest(await requests(Date.UTC(thisMonth.getUTCFullYear() - 3, 0), Date.UTC(thisMonth.getUTCFullYear(), thisMonth.getUTCMonth() + 1), 'MONTH'))
+	if (month === undefined) return { from: to - day, to, now: true }
+	const d = new Date(month)
+	const from = latest(await requests(month, Date.UTC(d.getUTCFullYear(), d.getUTCMonth() + 1), 'DAY')) ?? to - day
+	return { from, to: from + day, now: false }
+}
+
+const iso = (t) => new Date(t).toISOString().replace('.000', '')
+const usage = (from, to, signal) => get('/v1/usage', { intervalType: 'h', fromDate: iso(from), toDate: iso(to) }, signal)
+const timed = (t) => t.maxTimeInMilliSeconds > 0
+const share = (part, of) => (100 * part / of).toFixed(part / of < 0.1 ? 2 : 1) + ' %'
+
+async function mailEvents(from, to, signal) {
+	const answer = await get('/api/v1/meters/emails/query', { from: iso(from), to: iso(to), groupBy: 'event' }, signal)
+	const rows = answer.data.map((d) => ({ event: d.groupBy.event, value: Number(d.value) })).filter((r) => r.value).sort((a, b) => b.value - a.value)
+	return { rows, by: Object.fromEntries(rows.map((r) => [r.event, r.value])), total: rows.reduce((sum, r) => sum + r.value, 0) }
+}
+
+function card(title, shown, now, before, note, lessIsBetter) {
+	return h('div', null, h('dt', null, title), h('dd', null, h('strong', null, shown), change(now, before, lessIsBetter), note && h('small', null, note)))
+}
+
+function change(now, before, lessIsBetter) {
+	if (!before || typeof now !== 'number') return h('small', null, before === 0 ? 'none the day before' : '–')
+	const part = (now - before) / before
+	const better = lessIsBetter ? part < 0 : part > 0
+	return h('small', null, mark(Math.abs(part) < 0.005 ? 'quiet' : better ? 'good' : lessIsBetter ? 'warn' : 'quiet', `${part < 0 ? '▼' : '▲'} ${Math.abs(100 * part).toFixed(1)} %`))
+}
+
+// freshness says up to when records are in the numbers (X-Data-Through).
+function freshness(through) {
+	const at = Date.parse(through?.split(';')[0])
+	return Number.isNaN(at) ? null : ['Every record up to ', time(at), ' is in these numbers (', duration(Date.now() - at), ' ago).']
+}
+
+async function needsAttention(signal) {
+	const all = []
+	const ready = await fetch('/readyz', { signal })
+	if (!ready.ok) all.push({ kind: 'bad', text: 'Not ready: ' + ((await ready.json()).error ?? 'see the log'), href: address('pipeline'), link: 'Pipeline' })
+	const errors = (await get('/v1/errors', { internal: true, status: 0, limit: 100 }, signal)).errors
+	if (errors.length) {
+		const records = errors.reduce((sum, e) => sum + (e.records ?? 1), 0)
+		all.push({ kind: 'warn', text: `${errors.length === 100 ? 'Over 99' : errors.length} kept errors of ${count(records)} records that could not be processed.`, href: address('errors', { kind: 'internal' }), link: 'Errors' })
+	}
+	if (session.who.role !== 'admin') return all
+	for (const j of (await get('/v1/jobs', null, signal)).jobs) {
+		const last = j.runs?.find((r) => r.outcome !== 'running')
+		if (last && last.outcome !== 'ok') all.push({ kind: 'bad', text: `Job ${j.name}: ${last.error || last.outcome}`, href: address('pipeline'), link: 'Jobs' })
+	}
+	for (const p of await get('/providers', null, signal)) {
+		if (p.breaker !== 'closed' || p.held_until) all.push({ kind: 'warn', text: `Mail provider ${p.name}: ${p.hold_reason ?? p.last_error ?? p.breaker}`, href: address('mail'), link: 'Mail' })
+	}
+	return all
+}

@@ -1,0 +1,84 @@
+// Any meter over any time: chart, table, the question as an address and as curl.
+import { h, section, table, field, select, count, compact, time, say } from '../dom.js'
+import { get, curl, download } from '../api.js'
+import { chart } from '../chart.js'
+
+const lines = 8
+
+export async function render(params, { go, signal }) {
+	const meters = await get('/api/v1/meters', null, signal)
+	const meter = meters.find((m) => m.slug === params.meter) ?? meters.find((m) => m.slug === 'requests') ?? meters[0]
+	const chosen = { from: params.from ?? iso(Date.now() - 7 * 86400e3), to: params.to ?? iso(Date.now() + 3600e3), window: params.window ?? 'DAY',
+		zone: params.zone ?? 'UTC', group: params.group ?? '', filter: params.filter ?? '' }
+	const form = question(meters, meter, chosen, go)
+	const path = `/api/v1/meters/${encodeURIComponent(meter.slug)}/query`
+	const query = queryOf(chosen)
+	const answer = await get(path, query, signal)
+	return [form, ...shown(meter, chosen, answer), section('The same question elsewhere',
+		h('p', null, 'This page’s address holds the question. For a shell:'), h('pre', { class: 'code', tabindex: 0 }, h('code', null, curl(path, query))),
+		h('div', { class: 'buttons' }, [['CSV', 'text/csv', 'csv'], ['Arrow', 'application/vnd.apache.arrow.stream', 'arrows']].map(([name, type, ending]) =>
+			h('button', { type: 'button', class: 'plain', onclick: async () => {
+				try {
+					await download(path, query, type, `${meter.slug}.${ending}`)
+				} catch (failure) {
+					say(failure.message)
+				}
+			} }, `Download ${name}`))))]
+}
+
+const iso = (t) => new Date(Math.floor(t / 3600e3) * 3600e3).toISOString().replace('.000', '')
+
+// queryOf is the API's form of what was chosen; "status=500, api=shop" filters.
+function queryOf(c) {
+	const query = { from: c.from, to: c.to, windowSize: c.window === 'ALL' ? null : c.window, windowTimeZone: c.zone === 'UTC' ? null : c.zone, groupBy: c.group || null }
+	for (const part of c.filter.split(',').map((p) => p.trim()).filter(Boolean)) {
+		const [name, ...value] = part.split('=')
+		query[`filterGroupBy[${name.trim()}]`] = value.join('=').trim()
+	}
+	return query
+}
+
+function question(meters, meter, c, go) {
+	const f = {
+		meter: select(meters.map((m) => [m.slug, m.slug]), meter.slug),
+		from: h('input', { type: 'text', value: c.from, required: true, size: 20 }),
+		to: h('input', { type: 'text', value: c.to, required: true, size: 20 }),
+		window: select([['HOUR', 'hour'], ['DAY', 'day'], ['MONTH', 'month'], ['ALL', 'none']], c.window),
+		zone: h('input', { type: 'text', value: c.zone, list: 'zones', size: 16 }),
+		group: select([['', 'nothing'], ['subject', 'account'], ...Object.keys(meter.groupBy ?? {}).map((g) => [g, g])], c.group),
+		filter: h('input', { type: 'text', value: c.filter, placeholder: 'status=500, api=shop', size: 24 }),
+	}
+	f.meter.addEventListener('change', () => { f.group.value = '' })
+	return h('form', { class: 'question', onsubmit: (e) => {
+		e.preventDefault()
+		go('usage', Object.fromEntries(Object.entries(f).map(([name, control]) => [name, control.value.trim()])))
+	} },
+	field('Meter', f.meter), field('From', f.from), field('To', f.to), field('Window', f.window), field('Time zone', f.zone),
+	field('Group by', f.group), field('Filter', f.filter),
+	h('datalist', { id: 'zones' }, ['UTC', Intl.DateTimeFormat().resolvedOptions().timeZone, 'Europe/Berlin', 'America/New_York', 'Asia/Kolkata', 'Asia/Tokyo'].map((z) => h('option', { value: z }))),
+	h('button', { type: 'submit' }, 'Show'), h('p', { class: 'hint' }, meter.description))
+}
+
+function shown(meter, c, answer) {
+	const name = (d) => (c.group === 'subject' ? d.subject : c.group ? d.groupBy[c.group] : meter.slug) || '–'
+	const total = answer.data.reduce((sum, d) => sum + Number(d.value), 0)
+	const adds = ['SUM', 'COUNT'].includes(meter.aggregation)
+	const starts = [...new Set(answer.data.map((d) => d.windowStart))].sort()
+	const groups = new Map()
+	for (const d of answer.data) groups.set(name(d), (groups.get(name(d)) ?? 0) + Math.abs(Number(d.value)))
+	const greatest = [...groups].sort((a, b) => b[1] - a[1]).slice(0, lines).map(([g]) => g)
+	const at = new Map(answer.data.map((d) => [name(d) + '\n' + d.windowStart, Number(d.value)]))
+	const series = greatest.map((g) => ({ label: g, values: starts.map((s) => at.get(g + '\n' + s) ?? (adds ? 0 : null)) }))
+	const title = `${meter.slug}${c.group ? ' by ' + c.group : ''}`
+	return [
+		h('p', { class: 'lead', id: 'total' }, adds ? ['In all ', h('strong', null, count(total)), '. '] : null, 'Made from ', answer.source?.replace('+', ' and '), '. ',
+			groups.size > lines && `The chart shows the ${lines} greatest of ${groups.size}.`),
+		starts.length > 1 && section(null, chart(title, starts.map((s) => Date.parse(s)), series, { bars: !c.group && adds && starts.length < 100 })),
+		section(null, table(title, [
+			{ title: 'From', cell: (d) => time(d.windowStart) }, { title: 'To', cell: (d) => time(d.windowEnd) },
+			c.group && { title: c.group === 'subject' ? 'account' : c.group, cell: name },
+			{ title: meter.aggregation.toLowerCase(), number: true, cell: (d) => (adds ? count(Number(d.value)) : compact(Number(d.value))) },
+		].filter(Boolean), answer.data.slice(0, 100), 'No events in this time. Choose another time, or another filter.'),
+		answer.data.length > 100 && h('p', { class: 'hint' }, `The first 100 of ${count(answer.data.length)} rows; the downloads have all.`)),
+	]
+}
