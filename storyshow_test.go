@@ -62,9 +62,10 @@ func (s *story) may(args []string) string {
 
 // storyDocument is an invoice or a credit note as the API shows it.
 type storyDocument struct {
-	ID, Kind, Number, Status, Payment, Month, Currency, Total, Reason, CreditFor string
+	ID, Kind, Number, Status, Payment, Month, Currency, Net, Total, Reason, CreditFor string
 
 	Customer struct{ ID, Name string }
+	Taxes    []struct{ Name, Percent, Amount string }
 	Unrated  struct{ Quantity string }
 	Lines    []storyLine
 }
@@ -141,6 +142,9 @@ func (s *story) showInvoices(args []string) string {
 			for _, p := range l.Parts {
 				fmt.Fprintf(&out, "        %s %s × %s = %s\n", p.Kind, orDash(p.Quantity), orDash(p.Price), p.Amount)
 			}
+		}
+		for _, tax := range d.Taxes {
+			fmt.Fprintf(&out, "    net %s, %s of %s %%: %s\n", d.Net, tax.Name, tax.Percent, tax.Amount)
 		}
 		if d.Unrated.Quantity != "" && d.Unrated.Quantity != "0" {
 			fmt.Fprintf(&out, "    unrated: quantity %s\n", d.Unrated.Quantity)

@@ -123,15 +123,21 @@ func (s *story) setPrice(args []string) string {
 }
 
 func (s *story) register(args []string) string {
-	s.args(args, 5, "customer NAME MODEL ZONE CURRENCY EMAIL")
+	s.args(args, 5, "customer NAME MODEL ZONE CURRENCY EMAIL [vat PERCENT] [minimum AMOUNT]")
+	o := s.options(args[5:], "vat", "minimum")
 	zone, err := time.LoadLocation(args[2])
 	if err != nil {
 		s.fatal("%v", err)
 	}
-	c := &storyCustomer{name: args[0], model: args[1], zone: zone, currency: args[3], email: args[4], subs: map[string]*storySubscription{}}
+	c := &storyCustomer{name: args[0], model: args[1], zone: zone, currency: args[3], email: args[4],
+		vat: o["vat"], minimum: o["minimum"], subs: map[string]*storySubscription{}}
+	taxes := []schemas.Tax{}
+	if c.vat != "" {
+		taxes = append(taxes, schemas.Tax{Name: "VAT", Percent: schemas.DecimalText(c.vat)})
+	}
 	var made struct{ ID, APIKey, Account string }
 	s.want(201, "POST", "/v1/customers", map[string]any{"customerName": c.name, "pricingModelName": c.model, "timezone": args[2], "currency": c.currency,
-		"email": c.email, "account": strings.ToLower(c.name), "subscriptions": []any{}}, &made)
+		"email": c.email, "account": strings.ToLower(c.name), "taxes": taxes, "minimum": c.minimum, "subscriptions": []any{}}, &made)
 	c.id, c.key, c.account = made.ID, made.APIKey, made.Account
 	s.customers[c.name] = c
 	s.known = append(s.known, c.id, "<"+c.name+">")

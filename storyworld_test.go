@@ -48,6 +48,7 @@ type story struct {
 // storyCustomer is one, by the name that the script calls it.
 type storyCustomer struct {
 	name, id, key, account, email, model, currency string
+	vat, minimum                                   string // "": none
 
 	zone *time.Location
 	subs map[string]*storySubscription // by API
