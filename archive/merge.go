@@ -204,13 +204,7 @@ func (m *Merger) append(r *Rows) {
 // appendRewritten is append of a personal column.
 func (m *Merger) appendRewritten(c *column, r *Rows) {
 	for i := range r.Len() {
-		var was []byte
-		switch from := c.at(r).(type) {
-		case *[]Code:
-			was = []byte(r.String((*from)[i]))
-		case *Texts:
-			was = from.At(i)
-		}
+		was := textAt(c, r, i)
 		is := was
 		if len(was) > 0 {
 			is = m.rewrite(r, i, c.name, was)
@@ -253,4 +247,28 @@ func (m *Merger) code(r *Rows, code Code) Code {
 	}
 	m.known[code] = m.intern(r.Dict[code])
 	return m.known[code]
+}
+
+// WouldRewrite reports whether rewriting changes a row.
+func WouldRewrite(r *Rows, rewrite Rewrite) bool {
+	for k := range columnsOf[r.Dataset] {
+		c := &columnsOf[r.Dataset][k]
+		if !isPersonal(c) {
+			continue
+		}
+		for i := range r.Len() {
+			if was := textAt(c, r, i); len(was) > 0 && !bytes.Equal(rewrite(r, i, c.name, was), was) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// textAt is row i's value of a column of strings.
+func textAt(c *column, r *Rows, i int) []byte {
+	if codes, ok := c.at(r).(*[]Code); ok {
+		return []byte(r.String((*codes)[i]))
+	}
+	return c.at(r).(*Texts).At(i)
 }

@@ -52,6 +52,26 @@ func TestProveMerged(t *testing.T) {
 	}
 }
 
+// Personal values are no part of a proof.
+func TestProveErased(t *testing.T) {
+	r, i, b := mergedRig(t, time.Hour)
+	r.write(usage0, []event{{kind: "api.request", account: r.customer.Account, at: "2026-01-06T10:00:00Z", strings: map[schemas.Field]string{schemas.ClientIP: "10.0.0.1"},
+		family: schemas.FamilyRequest, dims: make([]string, 6), adds: schemas.Measures{Count: 1}}}, nil, 0)
+	if err := r.erase(r.store, r.customer.Account, ""); err != nil {
+		t.Fatal(err)
+	}
+	for name, bundle := range map[string]*Bundle{"older bundle": b, "store": nil} {
+		said, err := r.prove(&i, func(c *ProveConfig) {
+			if bundle != nil {
+				c.Bundle, c.Price = bundle, nil
+			}
+		})
+		if err != nil {
+			t.Errorf("%s: %v\n%s", name, err, strings.Join(said, "\n"))
+		}
+	}
+}
+
 // What is wrong with a merged file is found from the older bundle too, which has
 // no hash of it: by the rows alone.
 func TestProveFindsRowsOfMergedFiles(t *testing.T) {

@@ -28,7 +28,7 @@ type event struct {
 	bytes             int64   // 0: null
 	price             int32   // 0: null, as amount and currency
 	amount, currency  string
-	dimensions        string
+	dimensions, data  string
 	reason            string // of a refused record, as records
 	records           int64
 	taken             bool // a row of sign -1
@@ -295,6 +295,7 @@ func rowsOf(tp schemas.Partition, dataset schemas.Topic, offset int64, events []
 		}
 		rows.Currency = append(rows.Currency, code(e.currency))
 		rows.Dimensions = append(rows.Dimensions, code(e.dimensions))
+		rows.Data.Append([]byte(e.data))
 		rows.Reason = append(rows.Reason, code(e.reason))
 		rows.Records = append(rows.Records, max(e.records, 1))
 		offset += max(e.records, 1)

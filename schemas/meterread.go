@@ -237,3 +237,13 @@ func (m *Measures) AddValue(v MeterValue, sign int64) error {
 	m.Count += sign
 	return nil
 }
+
+// Members are the names of data's own members that the meter's paths begin with.
+func (r *MeterReader) Members() (names []string) {
+	for _, s := range append(r.dims[:len(r.dims):len(r.dims)], r.value) {
+		if s.steps != nil {
+			names = append(names, string(s.steps[0].name))
+		}
+	}
+	return names
+}
