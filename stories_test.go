@@ -15,7 +15,7 @@ var update = flag.Bool("update", false, "write what the stories in testdata/stor
 // A story is a script of what happens, and in files behind it what is to be seen
 // of it; testdata/stories/README.md says how to write one. Beside these files
 // each story is held against an account of its own: what was called and taken
-// back, at which prices, added up again with other code (storymoney_test.go,
+// back, at which prices, added up again with other code (storymoney_test.go, storycheck_test.go,
 // storyquota_test.go).
 func TestStories(t *testing.T) {
 	paths, err := filepath.Glob("testdata/stories/*.txt")
