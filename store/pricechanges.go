@@ -106,6 +106,12 @@ func checkPrices(ctx context.Context, w *writeTx, c *Checkpoint) (already bool, 
 	if !changes.All && !slices.ContainsFunc(changes.List, c.Pricing.Touches) {
 		return false, nil
 	}
+	// The row's lock waits for a commit of it whose answer was lost and that is
+	// still on its way.
+	err = w.exec(ctx, `UPDATE positions SET epoch = epoch WHERE topic = ? AND partition = ?`, string(c.From.Topic), c.From.ID)
+	if err != nil {
+		return false, err
+	}
 	if already, err = wasApplied(ctx, w, c); err == nil && !already {
 		err = errOutdated
 	}
