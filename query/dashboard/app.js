@@ -2,10 +2,12 @@
 import { h, say, field } from './dom.js'
 import { ask, get, session, Refused } from './api.js'
 
-// A page's file exports render(params, {go, signal}), which returns its content.
+// A page's file exports render(params, {go, again, signal}), which returns its content:
+// go leads to another address, again draws the page anew.
 const pages = [
 	{ path: 'overview', title: 'Overview' },
 	{ path: 'usage', title: 'Usage' },
+	{ path: 'errors', title: 'Errors' },
 ]
 
 const main = document.getElementById('main')
@@ -48,7 +50,7 @@ async function show() {
 	let content
 	try {
 		const file = await import(`./pages/${page.path}.js`)
-		content = await file.render({ ...params, rest }, { go, signal })
+		content = await file.render({ ...params, rest }, { go, signal, again: show })
 	} catch (failure) {
 		if (failure.name === 'AbortError') return
 		content = problem(failure)

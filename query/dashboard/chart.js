@@ -19,8 +19,8 @@ export function chart(title, times, series, { format = compact, bars = false, he
 			width: Math.max(place.clientWidth, 200), height, tzDate: (ts) => uPlot.tzDate(new Date(ts * 1000), 'UTC'),
 			legend: { show: series.length > 1, live: true }, cursor: { drag: { x: false, y: false } },
 			scales: { y: { range: (u, min, max) => [Math.min(0, min), max > 0 ? max * 1.08 : 1] } },
-			axes: [axis, { ...axis, size: 56, values: (u, ticks) => ticks.map(format) }],
-			series: [{ label: 'UTC' }, ...series.map((s, i) => ({
+			axes: [{ ...axis, values: clock }, { ...axis, size: 56, values: (u, ticks) => ticks.map(format) }],
+			series: [{ label: 'UTC', value: '{YYYY}-{MM}-{DD} {HH}:{mm}' }, ...series.map((s, i) => ({
 				label: s.label, stroke: s.colour ?? colour(i), width: 2, fill: bars ? (s.colour ?? colour(i)) + '99' : undefined,
 				points: { show: times.length < 3 }, value: (u, v) => (v == null ? '–' : format(v)),
 				paths: bars ? uPlot.paths.bars({ size: [0.8, 40] }) : undefined,
@@ -37,6 +37,15 @@ export function chart(title, times, series, { format = compact, bars = false, he
 	matchMedia('(prefers-color-scheme: dark)').addEventListener('change', again)
 	return place
 }
+
+// clock are the marks of the time axis, in 24 hours as every time here is.
+const clock = [
+	[31536000, '{YYYY}', null, null, null, null, null, null, 1],
+	[2419200, '{MMM}', '\n{YYYY}', null, null, null, null, null, 1],
+	[86400, '{MMM} {D}', '\n{YYYY}', null, null, null, null, null, 1],
+	[60, '{HH}:{mm}', '\n{MMM} {D}', null, '\n{MMM} {D}', null, null, null, 1],
+	[1, ':{ss}', '\n{HH}:{mm}', null, '\n{MMM} {D}', null, '\n{HH}:{mm}', null, 1],
+]
 
 function describe(title, series, format) {
 	const parts = series.slice(0, 6).map((s) => {

@@ -3,11 +3,10 @@ import { h, section, table, mark, count, compact, ms, time, duration } from '../
 import { get, session } from '../api.js'
 import { chart, colour } from '../chart.js'
 import { address } from '../app.js'
-
-const hour = 3600e3, day = 24 * hour
+import { latest, iso, day } from '../range.js'
 
 export async function render(params, { signal }) {
-	const range = await latestDay(signal)
+	const range = await latest('requests', 1, signal)
 	const [now, before, mail, mailBefore, attention] = await Promise.all([
 		usage(range.from, range.to, signal), usage(range.from - day, range.from, signal),
 		mailEvents(range.from, range.to, signal), mailEvents(range.from - day, range.from, signal),
@@ -20,9 +19,9 @@ export async function render(params, { signal }) {
 		h('dl', { class: 'cards' },
 			card('Requests', compact(t.requests), t.requests, b.requests),
 			card('Errors', `${compact(t.errors)}`, t.errors, b.errors, t.requests ? share(t.errors, t.requests) + ' of requests' : null, true),
-			card('Latency p50', ms(timed(t) && t.p50), timed(t) && t.p50, timed(b) && b.p50, null, true),
-			card('Latency p95', ms(timed(t) && t.p95), timed(t) && t.p95, timed(b) && b.p95, null, true),
-			card('Latency p99', ms(timed(t) && t.p99), timed(t) && t.p99, timed(b) && b.p99, null, true),
+			latency('p50', t, b),
+			latency('p95', t, b),
+			latency('p99', t, b),
 			card('Mail events', compact(mail.total), mail.total, mailBefore.total)),
 		attention.length > 0 && section('Needs attention', h('ul', { class: 'attention' }, attention.map((a) => h('li', null, mark(a.kind, a.kind === 'bad' ? 'fault' : 'look'), ' ', a.text, ' ', h('a', { href: a.href }, a.link))))),
 		section('Requests and errors by hour', chart('Requests and errors by hour', now.intervals.map((i) => Date.parse(i.start)), [
@@ -36,21 +35,6 @@ export async function render(params, { signal }) {
 	]
 }
 
-// latestDay is the last 24 hours, or the last day that has events.
-async function latestDay(signal) {
-	const to = Math.floor(Date.now() / hour) * hour + hour
-	const requests = (from, to, size) => get('/api/v1/meters/requests/query', { from: iso(from), to: iso(to), windowSize: size }, signal)
-	const latest = (answer) => answer.data.filter((d) => Number(d.value) > 0).map((d) => Date.parse(d.windowStart)).sort((a, b) => b - a)[0]
-	if (latest(await requests(to - day, to, 'HOUR')) !== undefined) return { from: to - day, to, now: true }
-	const thisMonth = new Date(to)
-	const month = latest(await requests(Date.UTC(thisMonth.getUTCFullYear() - 3, 0), Date.UTC(thisMonth.getUTCFullYear(), thisMonth.getUTCMonth() + 1), 'MONTH'))
-	if (month === undefined) return { from: to - day, to, now: true }
-	const d = new Date(month)
-	const from = latest(await requests(month, Date.UTC(d.getUTCFullYear(), d.getUTCMonth() + 1), 'DAY')) ?? to - day
-	return { from, to: from + day, now: false }
-}
-
-const iso = (t) => new Date(t).toISOString().replace('.000', '')
 const usage = (from, to, signal) => get('/v1/usage', { intervalType: 'h', fromDate: iso(from), toDate: iso(to) }, signal)
 const timed = (t) => t.maxTimeInMilliSeconds > 0
 const share = (part, of) => (100 * part / of).toFixed(part / of < 0.1 ? 2 : 1) + ' %'
@@ -63,6 +47,12 @@ async function mailEvents(from, to, signal) {
 
 function card(title, shown, now, before, note, lessIsBetter) {
 	return h('div', null, h('dt', null, title), h('dd', null, h('strong', null, shown), change(now, before, lessIsBetter), note && h('small', null, note)))
+}
+
+// latency of requests that have one; a log of accesses often has none.
+function latency(quantile, now, before) {
+	if (!timed(now)) return h('div', null, h('dt', null, 'Latency ' + quantile), h('dd', null, h('strong', null, '–'), h('small', null, 'no latency in these events')))
+	return card('Latency ' + quantile, ms(now[quantile]), now[quantile], timed(before) && before[quantile], null, true)
 }
 
 function change(now, before, lessIsBetter) {
@@ -85,7 +75,7 @@ async function needsAttention(signal) {
 	const errors = (await get('/v1/errors', { internal: true, status: 0, limit: 100 }, signal)).errors
 	if (errors.length) {
 		const records = errors.reduce((sum, e) => sum + (e.records ?? 1), 0)
-		all.push({ kind: 'warn', text: `${errors.length === 100 ? 'Over 99' : errors.length} kept errors of ${count(records)} records that could not be processed.`, href: address('errors', { kind: 'internal' }), link: 'Errors' })
+		all.push({ kind: 'warn', text: `${errors.length === 100 ? 'Over 99' : errors.length} kept errors of ${count(records)} records that could not be processed.`, href: address('errors/internal'), link: 'Errors' })
 	}
 	if (session.who.role !== 'admin') return all
 	for (const j of (await get('/v1/jobs', null, signal)).jobs) {
@@ -93,7 +83,7 @@ async function needsAttention(signal) {
 		if (last && last.outcome !== 'ok') all.push({ kind: 'bad', text: `Job ${j.name}: ${last.error || last.outcome}`, href: address('pipeline'), link: 'Jobs' })
 	}
 	for (const p of await get('/providers', null, signal)) {
-		if (p.breaker !== 'closed' || p.held_until) all.push({ kind: 'warn', text: `Mail provider ${p.name}: ${p.hold_reason ?? p.last_error ?? p.breaker}`, href: address('mail'), link: 'Mail' })
+		if (p.breaker !== 'closed' || p.held_until) all.push({ kind: 'warn', text: `Mail provider ${p.name}: ${p.hold_reason ?? p.last_error ?? p.breaker}`, href: address('mail/providers'), link: 'Mail' })
 	}
 	return all
 }

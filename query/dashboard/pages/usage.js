@@ -2,13 +2,15 @@
 import { h, section, table, field, select, count, compact, time, say } from '../dom.js'
 import { get, curl, download } from '../api.js'
 import { chart } from '../chart.js'
+import { latest, iso } from '../range.js'
 
 const lines = 8
 
 export async function render(params, { go, signal }) {
 	const meters = await get('/api/v1/meters', null, signal)
 	const meter = meters.find((m) => m.slug === params.meter) ?? meters.find((m) => m.slug === 'requests') ?? meters[0]
-	const chosen = { from: params.from ?? iso(Date.now() - 7 * 86400e3), to: params.to ?? iso(Date.now() + 3600e3), window: params.window ?? 'DAY',
+	const range = params.from && params.to ? null : await latest(meter.slug, 7, signal)
+	const chosen = { from: params.from ?? iso(range.from), to: params.to ?? iso(range.to), window: params.window ?? 'DAY',
 		zone: params.zone ?? 'UTC', group: params.group ?? '', filter: params.filter ?? '' }
 	const form = question(meters, meter, chosen, go)
 	const path = `/api/v1/meters/${encodeURIComponent(meter.slug)}/query`
@@ -25,8 +27,6 @@ export async function render(params, { go, signal }) {
 				}
 			} }, `Download ${name}`))))]
 }
-
-const iso = (t) => new Date(Math.floor(t / 3600e3) * 3600e3).toISOString().replace('.000', '')
 
 // queryOf is the API's form of what was chosen; "status=500, api=shop" filters.
 function queryOf(c) {

@@ -1,0 +1,96 @@
+// What every test of the dashboard needs: a signed-in page of a browser that asks
+// nobody but the server, and the API to hold the page against.
+import assert from 'node:assert/strict'
+import { readFile } from 'node:fs/promises'
+import { after } from 'node:test'
+import axe from 'axe-core'
+import { chromium } from 'playwright-core'
+
+export const base = need('TALLYBOOK_URL'), key = need('TALLYBOOK_KEY')
+const files = process.env.DASHBOARD // a folder to take the pages from in place of the binary's, while they are written
+
+function need(name) {
+	return process.env[name] ?? assert.fail(`${name} is not set: run.sh sets it`)
+}
+
+const browser = await chromium.launch({ executablePath: process.env.CHROMIUM ?? '/usr/bin/chromium', args: ['--no-sandbox', '--disable-gpu',
+	'--disable-quic', '--no-first-run', '--disable-background-networking', '--disable-component-update', '--disable-sync'] })
+after(() => browser.close())
+
+// signIn opens a page with a key, as the printed address does. What the page asks
+// of another machine, and what it throws or reports, fails the test at its end.
+export async function signIn(t, { as = key, dark = false, phone = false, at = '' } = {}) {
+	const context = await browser.newContext({ colorScheme: dark ? 'dark' : 'light', viewport: phone ? { width: 390, height: 844 } : { width: 1280, height: 900 } })
+	const page = await context.newPage(), faults = []
+	page.setDefaultTimeout(20000)
+	page.on('request', (r) => { if (!r.url().startsWith(base + '/') && !/^(data|blob):/.test(r.url())) faults.push('asked elsewhere: ' + r.url()) })
+	page.on('pageerror', (e) => faults.push(String(e)))
+	page.on('console', (m) => { if (m.type() === 'error' && !m.text().includes('the server responded with a status of')) faults.push(m.text()) })
+	if (files) await page.route('**/dashboard/**', async (r) => {
+		const name = new URL(r.request().url()).pathname.slice('/dashboard/'.length)
+		const type = { js: 'text/javascript', css: 'text/css', svg: 'image/svg+xml' }[name.split('.').pop()]
+		await r.fulfill({ body: await readFile(`${files}/${name}`), contentType: type })
+	})
+	await page.goto(`${base}/#key=${as}`)
+	await page.locator('nav[aria-label="Pages"]').waitFor()
+	if (at) await open(page, at)
+	t.after(async () => {
+		await context.close()
+		assert.deepEqual(faults, [])
+	})
+	return page
+}
+
+// open goes to an address of the dashboard and waits until it stands there.
+export async function open(page, at) {
+	await page.evaluate((hash) => { location.hash = hash }, at)
+	await settled(page)
+}
+
+// settled waits until the page shows what its address names.
+export async function settled(page) {
+	await page.waitForFunction(() => document.querySelector('main h1') && !document.querySelector('main[aria-busy]'))
+	await page.waitForLoadState('networkidle')
+}
+
+// ask is the API; the answer has ok, status and value.
+export async function ask(method, path, { body, as = key, headers } = {}) {
+	const answer = await fetch(base + path, { method, headers: { apiKey: as, ...(body && { 'Content-Type': 'application/json' }), ...headers }, body: body && JSON.stringify(body) })
+	const text = await answer.text()
+	let value = text
+	try {
+		value = JSON.parse(text)
+	} catch {} // not every answer is JSON
+	return { ok: answer.ok, status: answer.status, headers: answer.headers, value }
+}
+
+// until asks again until done answers something, for 20 s.
+export async function until(what, done) {
+	const end = Date.now() + 20000
+	for (;;) {
+		const found = await done()
+		if (found) return found
+		assert.ok(Date.now() < end, `waited in vain: ${what}`)
+		await new Promise((r) => setTimeout(r, 100))
+	}
+}
+
+// accessible holds a page against axe; findings that are serious fail.
+export async function accessible(page, name) {
+	await page.evaluate(axe.source)
+	const { violations } = await page.evaluate(() => axe.run({ resultTypes: ['violations'] }))
+	const serious = violations.filter((v) => ['serious', 'critical'].includes(v.impact))
+	assert.deepEqual(serious.map((v) => `${name}: ${v.id}: ${v.nodes.map((n) => n.target.join(' ')).slice(0, 3).join(', ')}`), [])
+}
+
+// whole fails where something is cut off at the side of the page, or lies on
+// something else of it.
+export async function whole(page, name) {
+	const wide = await page.evaluate(() => {
+		const width = document.documentElement.clientWidth
+		const inScroll = (n) => n.closest('.scroll, pre, .chart, .skip, thead')
+		const cut = [...document.querySelectorAll('body *')].filter((n) => !inScroll(n) && n.getBoundingClientRect().width && n.getBoundingClientRect().right > width + 1)
+		return { over: document.documentElement.scrollWidth - width, cut: cut.slice(0, 3).map((n) => n.outerHTML.slice(0, 120)) }
+	})
+	assert.deepEqual(wide, { over: 0, cut: [] }, name)
+}
