@@ -187,7 +187,17 @@ func (d *doctor) openStore(ctx context.Context) {
 		return
 	}
 	d.store = st
-	d.good("store %s opens", d.storeURL())
+	d.good("store %s opens", st.Name())
+	server, err := st.Server(ctx)
+	if err != nil {
+		d.bad("the store: %v", err)
+	}
+	if server.About != "" {
+		d.good("store: %s; Tallybook's own transactions wait for the disk in any case", server.About)
+	}
+	for _, problem := range server.Problems {
+		d.bad("store: %s", problem)
+	}
 }
 
 // httpPort asks the process that holds the folder. One on an external Kafka

@@ -89,6 +89,8 @@ func failureOf(err error) (f *Failure, known bool) {
 		return &Failure{Status: http.StatusServiceUnavailable, Detail: "the request was cancelled"}, true
 	case errors.Is(err, store.ErrBusy):
 		return &Failure{Status: http.StatusServiceUnavailable, Detail: "the store is busy; try again"}, true
+	case errors.Is(err, store.ErrAway):
+		return &Failure{Status: http.StatusServiceUnavailable, Detail: "the store does not answer; try again"}, true
 	case errors.Is(err, store.ErrReadOnly):
 		return &Failure{Status: http.StatusServiceUnavailable, Detail: "this process only reads; changes are made where the pipeline or jobs run"}, true
 	case errors.Is(err, store.ErrNotFound):

@@ -13,6 +13,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"tallybook/store"
+	"tallybook/store/storetest"
 )
 
 func mountOne(t *testing.T, o Options, e Endpoint) (*mux.Router, *strings.Builder) {
@@ -139,7 +140,7 @@ func TestMetrics(t *testing.T) {
 
 // Who gets in with which credential, and whose account the answer is about.
 func TestGuard(t *testing.T) {
-	st, err := store.Open(t.Context(), t.TempDir()+"/store.db", store.Options{})
+	st, err := store.Open(t.Context(), storetest.URL(t), store.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -17,6 +17,7 @@ import (
 	"tallybook/mail"
 	"tallybook/schemas"
 	"tallybook/store"
+	"tallybook/store/storetest"
 )
 
 // alertRig has a customer with a quota of 10 an hour, and a sender that writes
@@ -35,7 +36,7 @@ func newAlertRig(t *testing.T) *alertRig {
 	r := &alertRig{t: t, mails: filepath.Join(t.TempDir(), "mails"), now: time.Date(2026, 3, 1, 12, 30, 0, 0, time.UTC)}
 	log := slog.New(slog.NewTextHandler(io.Discard, nil))
 	var err error
-	if r.store, err = store.Open(t.Context(), filepath.Join(t.TempDir(), "store.db"), store.Options{Log: log, Now: func() time.Time { return r.now }}); err != nil {
+	if r.store, err = store.Open(t.Context(), storetest.URL(t), store.Options{Log: log, Now: func() time.Time { return r.now }}); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { r.store.Close() })

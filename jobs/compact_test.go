@@ -274,7 +274,7 @@ func TestCompactLeavesDamagedFiles(t *testing.T) {
 	r.fill()
 	r.fill()
 	damaged := r.files()[0]
-	r.sql(`UPDATE archive_files SET sha256 = zeroblob(32) WHERE name = ?`, damaged.Name)
+	r.sql(`UPDATE archive_files SET sha256 = ? WHERE name = ?`, make([]byte, 32), damaged.Name)
 	if err := r.compact("2026-01-10T00:00:00Z", 0); !errors.Is(err, archive.ErrDamaged) || !strings.Contains(err.Error(), damaged.Name) {
 		t.Errorf("got %v", err)
 	}

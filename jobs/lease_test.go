@@ -3,7 +3,6 @@ package jobs
 import (
 	"context"
 	"errors"
-	"path/filepath"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -13,6 +12,7 @@ import (
 	"github.com/robfig/cron/v3"
 
 	"tallybook/store"
+	"tallybook/store/storetest"
 )
 
 // leaseRig is two processes with jobs on one store, whose clock the test moves.
@@ -26,7 +26,7 @@ func newLeaseRig(t *testing.T, job Job) *leaseRig {
 	r := &leaseRig{}
 	r.clock.Store(micros("2026-03-01T00:00:00Z"))
 	now := func() time.Time { return time.UnixMicro(r.clock.Load()).UTC() }
-	st, err := store.Open(t.Context(), filepath.Join(t.TempDir(), "store.db"), store.Options{Now: now})
+	st, err := store.Open(t.Context(), storetest.URL(t), store.Options{Now: now})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -3,11 +3,9 @@ package jobs
 import (
 	"bytes"
 	"cmp"
-	"database/sql"
 	"fmt"
 	"maps"
 	"math"
-	"path/filepath"
 	"slices"
 	"testing"
 	"time"
@@ -15,6 +13,7 @@ import (
 	"tallybook/archive"
 	"tallybook/schemas"
 	"tallybook/store"
+	"tallybook/store/storetest"
 )
 
 // event is an archive row, with what it must add to which series in the words
@@ -76,7 +75,7 @@ type rig struct {
 
 func newRig(t testing.TB) *rig {
 	t.Helper()
-	r := &rig{t: t, path: filepath.Join(t.TempDir(), "store.db"), bucket: archive.NewMem()}
+	r := &rig{t: t, path: storetest.URL(t), bucket: archive.NewMem()}
 	r.archive = archive.New(r.bucket)
 	st, err := store.Open(t.Context(), r.path, store.Options{})
 	if err != nil {
@@ -94,17 +93,8 @@ func newRig(t testing.TB) *rig {
 // sql changes the store behind its back.
 func (r *rig) sql(query string, args ...any) {
 	r.t.Helper()
-	db, err := sql.Open("sqlite", r.path)
-	if err != nil {
-		r.t.Fatal(err)
-	}
-	defer db.Close()
-	result, err := db.Exec(query, args...)
-	if err != nil {
-		r.t.Fatal(err)
-	}
-	if n, err := result.RowsAffected(); err != nil || n == 0 {
-		r.t.Fatalf("%s: %d rows, %v", query, n, err)
+	if storetest.Exec(r.t, r.path, query, args...) == 0 {
+		r.t.Fatalf("%s: no row", query)
 	}
 }
 

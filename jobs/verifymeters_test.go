@@ -58,7 +58,7 @@ func TestVerifyMeters(t *testing.T) {
 		r.sql(`UPDATE rollup_hours SET `+wrong.undo+where, wrong.family)
 	}
 	// Of the packs of one account and hour the request's and the meter's sketch differ.
-	r.sql(`UPDATE sketches SET pack = x'' WHERE account = 'bolt'`)
+	r.sql(`UPDATE sketches SET pack = ? WHERE account = 'bolt'`, []byte{})
 	report := r.verify()
 	if text := report.String(); report.Topics[0].Found != 2 || !strings.Contains(text, "latency account bolt") ||
 		!strings.Contains(text, "meter:spread:1 account bolt") || !strings.Contains(text, "sketch has 0 values, the archive has 1") {

@@ -7,7 +7,6 @@ import (
 	"io/fs"
 	"net/http"
 	"net/http/httptest"
-	"path/filepath"
 	"strings"
 	"testing"
 	"testing/fstest"
@@ -22,6 +21,7 @@ import (
 	"tallybook/mail"
 	"tallybook/mail/mailtest"
 	"tallybook/store"
+	"tallybook/store/storetest"
 )
 
 // emailFixture is a server that sends mails, behind the guard and the document.
@@ -40,7 +40,7 @@ func newEmailFixture(t *testing.T, config []byte, clock *mailtest.Clock, noAuth 
 	}
 	f := &emailFixture{t: t}
 	var err error
-	f.store, err = store.Open(t.Context(), filepath.Join(t.TempDir(), "store.db"), store.Options{Now: clock.Now})
+	f.store, err = store.Open(t.Context(), storetest.URL(t), store.Options{Now: clock.Now})
 	if err != nil {
 		t.Fatal(err)
 	}

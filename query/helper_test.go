@@ -8,7 +8,6 @@ import (
 	"math"
 	"net/http"
 	"net/http/httptest"
-	"path/filepath"
 	"strconv"
 	"sync"
 	"testing"
@@ -23,6 +22,7 @@ import (
 	"tallybook/archive"
 	"tallybook/schemas"
 	"tallybook/store"
+	"tallybook/store/storetest"
 )
 
 // testNow is within the hour, so that the default of to is rounded up.
@@ -81,7 +81,7 @@ type fixture struct {
 
 func newFixture(t testing.TB) *fixture {
 	t.Helper()
-	st, err := store.Open(t.Context(), filepath.Join(t.TempDir(), "store.db"), store.Options{Now: func() time.Time { return testNow }})
+	st, err := store.Open(t.Context(), storetest.URL(t), store.Options{Now: func() time.Time { return testNow }})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -14,6 +14,7 @@ import (
 	"tallybook/archive"
 	"tallybook/schemas"
 	"tallybook/store"
+	"tallybook/store/storetest"
 )
 
 func TestHealth(t *testing.T) {
@@ -49,7 +50,7 @@ func TestOverTheWire(t *testing.T) {
 }
 
 func TestClosedStore(t *testing.T) {
-	st, err := store.Open(t.Context(), t.TempDir()+"/store.db", store.Options{})
+	st, err := store.Open(t.Context(), storetest.URL(t), store.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}

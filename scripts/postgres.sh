@@ -8,7 +8,7 @@
 #                                          without PORT a free one, DIR's own when it is started again
 #   scripts/postgres.sh stop DIR [MODE]    fast (default), smart or immediate
 #   scripts/postgres.sh remove DIR         stops it and deletes DIR
-#   scripts/postgres.sh with COMMAND…      runs a command with TALLYBOOK_TEST_POSTGRES set
+#   scripts/postgres.sh with COMMAND…      runs a command with POSTGRES_TEST_URL set
 #                                          to a server that does not sync and is gone afterwards
 #
 # As root the server runs as the user postgres, which Debian's package makes:
@@ -75,9 +75,9 @@ with() {
 	dir=$(mktemp -d "${TMPDIR:-/tmp}/tallybook-postgres-XXXXXX")
 	chmod 755 "$dir"
 	trap "remove '$dir'" EXIT
-	export TALLYBOOK_TEST_POSTGRES
+	export POSTGRES_TEST_URL
 	# Tests do not cut the power: without fsync they take half of the time.
-	INITDB_OPTIONS=-N TALLYBOOK_TEST_POSTGRES=$(PGOPTIONS_SERVER="-c fsync=off -c full_page_writes=off -c max_connections=300 ${PGOPTIONS_SERVER:-}" start "$dir")
+	INITDB_OPTIONS=-N POSTGRES_TEST_URL=$(PGOPTIONS_SERVER="-c fsync=off -c full_page_writes=off -c max_connections=300 ${PGOPTIONS_SERVER:-}" start "$dir")
 	"$@"
 }
 

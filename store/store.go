@@ -62,6 +62,7 @@ type Options struct {
 type Store struct {
 	*dialect
 	opts  Options
+	name  string  // without a password
 	write *sql.DB // nil when read only; SQLite: one connection
 	read  *sql.DB
 	bulk  *bulkStatements // SQLite: of the writer's connection
@@ -99,8 +100,8 @@ func Open(ctx context.Context, url string, o Options) (*Store, error) {
 	}
 	s := &Store{opts: o, bulk: newBulkStatements(), known: newKnownSet(knownSeriesMax), blocks: newBlockCache(o.BlockBytes)}
 	s.bulks.New = func() any { return newBulkStatements() }
-	name, err := s.openEngine(ctx, url)
-	if err == nil {
+	var err error
+	if s.name, err = s.openEngine(ctx, url); err == nil {
 		s.secret, err = s.Secret(ctx)
 	}
 	if errors.Is(err, sql.ErrNoRows) && s.write != nil {
@@ -109,7 +110,7 @@ func Open(ctx context.Context, url string, o Options) (*Store, error) {
 		}
 	}
 	if err != nil {
-		return nil, errors.Join(fmt.Errorf("open store %s: %w", name, err), s.Close())
+		return nil, errors.Join(fmt.Errorf("open store %s: %w", s.name, err), s.Close())
 	}
 	return s, nil
 }

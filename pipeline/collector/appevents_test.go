@@ -4,7 +4,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
-	"path/filepath"
 	"reflect"
 	"strings"
 	"testing"
@@ -12,11 +11,12 @@ import (
 
 	"tallybook/schemas"
 	"tallybook/store"
+	"tallybook/store/storetest"
 )
 
 func appSetup(t *testing.T, now time.Time) *setup {
 	t.Helper()
-	st, err := store.Open(t.Context(), filepath.Join(t.TempDir(), "store.db"), store.Options{Log: quiet})
+	st, err := store.Open(t.Context(), storetest.URL(t), store.Options{Log: quiet})
 	if err != nil {
 		t.Fatal(err)
 	}

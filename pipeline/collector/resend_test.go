@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"net/http"
-	"path/filepath"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -14,6 +13,7 @@ import (
 	"tallybook/api"
 	"tallybook/schemas"
 	"tallybook/store"
+	"tallybook/store/storetest"
 )
 
 var usage2 = schemas.Partition{Topic: schemas.Usage, ID: 2}
@@ -21,7 +21,7 @@ var usage2 = schemas.Partition{Topic: schemas.Usage, ID: 2}
 // newResender is a Kafka, and a store with error rows of partition usage/2.
 func newResender(t *testing.T, rows ...store.ErrorRow) (*setup, *Resender) {
 	s := newSetup(t, Config{})
-	st, err := store.Open(t.Context(), filepath.Join(t.TempDir(), "store.db"), store.Options{Log: quiet})
+	st, err := store.Open(t.Context(), storetest.URL(t), store.Options{Log: quiet})
 	if err != nil {
 		t.Fatal(err)
 	}

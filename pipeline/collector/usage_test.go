@@ -4,7 +4,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
-	"path/filepath"
 	"slices"
 	"strings"
 	"sync/atomic"
@@ -16,6 +15,7 @@ import (
 	"tallybook/api"
 	"tallybook/schemas"
 	"tallybook/store"
+	"tallybook/store/storetest"
 )
 
 const testKey = "key-of-the-customer"
@@ -24,7 +24,7 @@ const testKey = "key-of-the-customer"
 // that is subscribed to it, and one that is subscribed to nothing.
 func newShop(t testing.TB, cfg Config) (*setup, *store.Store, store.Customer) {
 	t.Helper()
-	st, err := store.Open(t.Context(), filepath.Join(t.TempDir(), "store.db"), store.Options{Log: quiet})
+	st, err := store.Open(t.Context(), storetest.URL(t), store.Options{Log: quiet})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -12,7 +12,6 @@ import (
 	"net/http"
 	"net/url"
 	"os"
-	"path/filepath"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -20,6 +19,7 @@ import (
 
 	"tallybook/schemas"
 	"tallybook/store"
+	"tallybook/store/storetest"
 )
 
 // providerFile is the file of complete payloads, with signatures that are good
@@ -56,7 +56,7 @@ func webhookSetup(t *testing.T, keys Webhooks) (*setup, *atomic.Int64) {
 	var now atomic.Int64
 	now.Store(time.Date(2019, 1, 22, 0, 5, 0, 0, time.UTC).UnixNano())
 	clock := func() time.Time { return time.Unix(0, now.Load()).UTC() }
-	st, err := store.Open(t.Context(), filepath.Join(t.TempDir(), "store.db"), store.Options{Log: quiet, Now: clock})
+	st, err := store.Open(t.Context(), storetest.URL(t), store.Options{Log: quiet, Now: clock})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -326,7 +326,7 @@ func TestTokenIsOfOneAccount(t *testing.T) {
 // Whoever has no key cannot take the memory of those who have: bodies of webhooks
 // that never end leave room for events.
 func TestUnsignedBodiesLeaveRoom(t *testing.T) {
-	st, err := store.Open(t.Context(), filepath.Join(t.TempDir(), "store.db"), store.Options{Log: quiet})
+	st, err := store.Open(t.Context(), storetest.URL(t), store.Options{Log: quiet})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -21,6 +21,7 @@ import (
 	"github.com/segmentio/kafka-go"
 
 	"tallybook/store"
+	"tallybook/store/storetest"
 )
 
 var (
@@ -103,7 +104,7 @@ func writeFile(t testing.TB, name, text string) string {
 func testConfig(t testing.TB, path string) (ImportConfig, *memWriter, *journal) {
 	t.Helper()
 	now := func() time.Time { return testNow }
-	s, err := store.Open(context.Background(), filepath.Join(t.TempDir(), "test.db"), store.Options{Now: now, Log: slog.New(slog.DiscardHandler)})
+	s, err := store.Open(context.Background(), storetest.URL(t), store.Options{Now: now, Log: slog.New(slog.DiscardHandler)})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"tallybook/schemas"
+	"tallybook/store/storetest"
 )
 
 // Two owners of one partition: the first is stopped at a step (which is behind
@@ -94,12 +95,12 @@ func TestStoreRestoredFromBackup(t *testing.T) {
 	r := newRig(t)
 	r.load(0, 60)
 	r.start().drain()
-	backup := t.TempDir()
-	copyStore(t, r.dir, backup)
+	backup := storetest.URL(t)
+	storetest.Copy(t, r.url, backup)
 	r.load(60, 60)
 	r.start().drain()
 	r.check()
-	copyStore(t, backup, r.dir)
+	storetest.Copy(t, backup, r.url)
 	r.floor = 0 // an older store is an older position; that is what was asked for
 	r.finish()
 	var aside int

@@ -2,10 +2,8 @@ package worker
 
 import (
 	"context"
-	"database/sql"
 	"encoding/json"
 	"fmt"
-	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -15,6 +13,7 @@ import (
 	"tallybook/archive"
 	"tallybook/schemas"
 	"tallybook/store"
+	"tallybook/store/storetest"
 )
 
 // The rig's acct-0 has a customer with a subscription, a price and a quota a day;
@@ -29,18 +28,11 @@ func stamp(account string) string {
 	return map[string]string{"acct-0": stampOf0, "acct-1": stampOf1}[account]
 }
 
-// sql runs statements on the database file.
+// sql runs statements on the store, behind its back.
 func (r *rig) sql(statements ...string) {
 	r.t.Helper()
-	db, err := sql.Open("sqlite", filepath.Join(r.dir, "tallybook.db"))
-	if err != nil {
-		r.t.Fatal(err)
-	}
-	defer db.Close()
 	for _, text := range statements {
-		if _, err := db.Exec(text); err != nil {
-			r.t.Fatal(err)
-		}
+		storetest.Exec(r.t, r.url, text)
 	}
 }
 

@@ -3,7 +3,6 @@ package worker
 import (
 	"context"
 	"fmt"
-	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -28,7 +27,7 @@ func (r *rig) catalog() *catalog {
 	r.t.Helper()
 	c := &catalog{t: r.t, now: time.Date(2025, 1, 1, 0, 0, 0, 0, time.UTC)}
 	var err error
-	c.store, err = store.Open(context.Background(), filepath.Join(r.dir, "tallybook.db"),
+	c.store, err = store.Open(context.Background(), r.url,
 		store.Options{Log: quiet(), Now: func() time.Time { return c.now }})
 	if err != nil {
 		r.t.Fatal(err)

@@ -2,13 +2,9 @@ package worker
 
 import (
 	"context"
-	"database/sql"
-	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"log/slog"
-	"os"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -21,12 +17,14 @@ import (
 	"tallybook/pipeline/broker"
 	"tallybook/schemas"
 	"tallybook/store"
+	"tallybook/store/storetest"
 )
 
 // rig is what outlives a worker: the log, the database file and the bucket.
 // Each start opens the store anew, as a process would.
 type rig struct {
 	t      *testing.T
+	url    string // of the store
 	dir    string
 	kafka  *broker.Kafka
 	bucket archive.Bucket
@@ -57,7 +55,7 @@ func newRigOf(t *testing.T, partitions int) *rig {
 
 func newRigOn(t *testing.T, partitions int, bucket archive.Bucket) *rig {
 	t.Helper()
-	r := &rig{t: t, dir: t.TempDir(), bucket: bucket, sent: map[string]int64{}, apps: map[string]bool{},
+	r := &rig{t: t, dir: t.TempDir(), url: storetest.URL(t), bucket: bucket, sent: map[string]int64{}, apps: map[string]bool{},
 		tp: schemas.Partition{Topic: schemas.Usage, ID: 0}}
 	b, err := broker.Start(broker.Config{Dir: filepath.Join(r.dir, "kafka"), Listen: "127.0.0.1:0", Partitions: partitions,
 		MaxMessageBytes: 16 << 20, Log: quiet()})
@@ -146,7 +144,7 @@ type process struct {
 
 func (r *rig) openStore() *store.Store {
 	r.t.Helper()
-	s, err := store.Open(context.Background(), filepath.Join(r.dir, "tallybook.db"),
+	s, err := store.Open(context.Background(), r.url,
 		store.Options{Log: quiet(), Fault: func(step string) (error, error) { return r.step(step) }})
 	if err != nil {
 		r.t.Fatal(err)
@@ -357,30 +355,5 @@ func (r *rig) readArchive(files []store.ArchiveFile) (counts map[string]int64, i
 // bits hold, as years of large events would.
 func (r *rig) fillUp(account string) {
 	r.t.Helper()
-	db, err := sql.Open("sqlite", filepath.Join(r.dir, "tallybook.db"))
-	if err != nil {
-		r.t.Fatal(err)
-	}
-	defer db.Close()
-	if _, err := db.Exec(`UPDATE rollup_hours SET quantity_units = 9223372036854775807 - 1000 WHERE account = ?`, account); err != nil {
-		r.t.Fatal(err)
-	}
-}
-
-// copyStore copies a closed database.
-func copyStore(t *testing.T, from, to string) {
-	t.Helper()
-	for _, name := range []string{"tallybook.db", "tallybook.db-wal", "tallybook.db-shm"} {
-		b, err := os.ReadFile(filepath.Join(from, name))
-		if errors.Is(err, fs.ErrNotExist) {
-			os.Remove(filepath.Join(to, name))
-			continue
-		}
-		if err == nil {
-			err = os.WriteFile(filepath.Join(to, name), b, 0o644)
-		}
-		if err != nil {
-			t.Fatal(err)
-		}
-	}
+	storetest.Exec(r.t, r.url, `UPDATE rollup_hours SET quantity_units = 9223372036854775807 - 1000 WHERE account = ?`, account)
 }

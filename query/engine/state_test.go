@@ -5,7 +5,6 @@ import (
 	"errors"
 	"io/fs"
 	"math/rand/v2"
-	"path/filepath"
 	"runtime"
 	"slices"
 	"strings"
@@ -19,6 +18,7 @@ import (
 	"tallybook/archive"
 	"tallybook/schemas"
 	"tallybook/store"
+	"tallybook/store/storetest"
 )
 
 // Questions between checkpoints and builds: what is in memory from before must
@@ -171,7 +171,7 @@ func newRigOf(t testing.TB, o store.Options) *rig {
 	r := &rig{t: t, bucket: archive.NewMem()}
 	r.archive = archive.New(r.bucket)
 	var err error
-	r.store, err = store.Open(t.Context(), filepath.Join(t.TempDir(), "store.db"), o)
+	r.store, err = store.Open(t.Context(), storetest.URL(t), o)
 	if err != nil {
 		t.Fatal(err)
 	}
