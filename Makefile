@@ -3,11 +3,11 @@ export CGO_ENABLED = 0
 STATICCHECK = honnef.co/go/tools/cmd/staticcheck@v0.8.1
 FUZZTIME ?= 30s
 
-.PHONY: help run cluster build test lint bench bench-query bench-validate bench-peers chaos facts fuzz clean
+.PHONY: help run cluster build test test-postgres lint bench bench-query bench-validate bench-peers chaos facts fuzz clean
 .DEFAULT_GOAL := help
 
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 build: ## bin/tallybook
 	go build -o bin/tallybook .
@@ -20,6 +20,9 @@ cluster: ## Kafka, PostgreSQL, S3, two pipelines, query and jobs as processes, w
 
 test: ## all tests
 	go test ./...
+
+test-postgres: ## the tests of whatever uses a store, on a PostgreSQL of their own (Debian's package)
+	scripts/postgres.sh with go test -tags postgres ./store/... ./api/... ./jobs ./query/... ./pipeline/...
 
 lint: ## gofmt, go vet, staticcheck, the direction of imports
 	@unformatted=$$(gofmt -l $$(git ls-files '*.go')); test -z "$$unformatted" || { echo "gofmt would change: $$unformatted"; exit 1; }

@@ -235,7 +235,7 @@ func (v *View) MeterHours(day schemas.Day, families map[string]*schemas.Family, 
 		}
 		return fn(f, &r.Rollup)
 	}, `SELECT `+rollupColumns+`, s.family FROM rollup_hours r CROSS JOIN series s
-		WHERE r.window_start >= ? AND r.window_start < ? AND s.id = r.series AND s.family >= ? AND s.family < ?`,
+		WHERE r.window_start >= ? AND r.window_start < ? AND s.id = r.series AND s.account = r.account AND s.family >= ? AND s.family < ?`,
 		day.Hour(), (day + 1).Hour(), schemas.MeterFamilyPrefix, "meter;") // ';' follows ':'
 }
 

@@ -70,7 +70,7 @@ const rollupColumns = `r.window_start, r.series, ` + measureColumns + `, r.accou
 // scanWindows reads a range of windows, all accounts.
 func (v *View) scanWindows(seg segment, r *rollupReader) error {
 	return v.stream(r.row, `SELECT `+rollupColumns+` FROM `+seg.res.table()+` r CROSS JOIN series s
-		WHERE r.window_start >= ? AND r.window_start < ? AND s.id = r.series AND s.family = ?`,
+		WHERE r.window_start >= ? AND r.window_start < ? AND s.id = r.series AND s.account = r.account AND s.family = ?`,
 		seg.from, seg.to, r.query.Family.Name)
 }
 
@@ -83,7 +83,7 @@ func (v *View) seekAccounts(seg segment, r *rollupReader) error {
 		err := v.stream(r.row, existingWindows(seg.res)+`
 			SELECT `+rollupColumns+` FROM w CROSS JOIN `+table+` r CROSS JOIN series s
 			WHERE r.window_start = w.x AND r.account IN (`+placeholders(len(accounts))+`)
-			AND s.id = r.series AND s.family = ?`, append(args, r.query.Family.Name)...)
+			AND s.id = r.series AND s.account = r.account AND s.family = ?`, append(args, r.query.Family.Name)...)
 		if err != nil {
 			return err
 		}
@@ -187,7 +187,7 @@ func (v *View) HourRollups(day schemas.Day, topic schemas.Topic, fn func(*Rollup
 			return err
 		}
 		return fn(&r.Rollup)
-	}, `SELECT `+rollupColumns+`, s.family FROM rollup_hours r LEFT JOIN series s ON s.id = r.series
+	}, `SELECT `+rollupColumns+`, s.family FROM rollup_hours r LEFT JOIN series s ON s.id = r.series AND s.account = r.account
 		WHERE r.window_start >= ? AND r.window_start < ?
 		ORDER BY r.window_start, r.account, r.series`, day.Hour(), (day + 1).Hour())
 }

@@ -40,7 +40,7 @@ func (v *View) Stale(q StaleQuery) ([]StaleRow, error) {
 	}
 	query := `SELECT m.window_start, m.account, m.series, m.version, r.value_count, s.family, s.dims
 		FROM stale_extremes m CROSS JOIN rollup_hours r CROSS JOIN series s` + where.sql() + `
-		AND r.window_start = m.window_start AND r.account = m.account AND r.series = m.series AND s.id = m.series
+		AND r.window_start = m.window_start AND r.account = m.account AND r.series = m.series AND s.id = m.series AND s.account = m.account
 		ORDER BY m.window_start, m.account, m.series` + where.limit(q.Limit)
 	rows, err := collect(v, scanStale, query, where.args...)
 	if err != nil {
