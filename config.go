@@ -116,7 +116,7 @@ func addFlags(f *pflag.FlagSet) {
 	f.String("invoice-issuer", "", "who issues invoices, in `lines`: name, address, tax number")
 	f.String("invoice-note", "", "`text` on every invoice, such as how to pay")
 	f.Duration("invoice-grace", jobs.DefaultGrace, "how long after its month an invoice becomes final; late events go into the next one")
-	f.Duration("compact-after", jobs.DefaultCompactAfter, "how long after its end (UTC) the small archive files of a date are merged")
+	f.Duration("compact-after", jobs.DefaultCompactAfter, "how long after a date has ended (UTC), and after they were written, its small archive files are merged")
 	f.Duration("retired-keep", jobs.DefaultRetiredKeep, "how long an archive file stays in its folder after it was merged into another, for who still reads it")
 	f.String("mail-config", "", "JSON or YAML `file` of mail providers (default: mails are written to DATA/mail)")
 	f.String("log-level", "info", "debug, info, warn or error")

@@ -13,7 +13,8 @@ import (
 )
 
 const (
-	// DefaultCompactAfter is how long behind its end a date is left to late events.
+	// DefaultCompactAfter is how long behind its end a date, and behind its
+	// checkpoint a file, is left alone.
 	DefaultCompactAfter = 2 * time.Hour
 	// DefaultRetiredKeep is how long a file that was replaced can still be read.
 	DefaultRetiredKeep = 24 * time.Hour
@@ -25,7 +26,7 @@ type CompactConfig struct {
 	Archive  *archive.Archive
 	Lease    store.Lease
 	Now      time.Time
-	After    time.Duration // dates that ended so long ago are compacted
+	After    time.Duration // dates that ended, and files that were written, so long ago are compacted
 	Keep     time.Duration // how long the files that were replaced stay
 	Limits   archive.MergeLimits
 	Progress func(string) // nil: none
@@ -102,16 +103,28 @@ const maxFaults = 10
 
 func (c *compaction) mergeGroup(ctx context.Context, g store.FileGroup) error {
 	var files []store.ArchiveFile
+	var fresh []string
 	err := c.Store.View(ctx, func(v *store.View) (err error) {
+		if fresh, err = v.FreshFiles(g, c.Now.Add(-c.After)); err != nil {
+			return err
+		}
 		files, err = v.Files(store.FileFilter{Dataset: g.Dataset, Day: &g.Day, Partition: &g.Partition}) // by name, so by first offset
 		return err
 	})
 	if err != nil {
 		return err
 	}
-	infos := make([]archive.FileInfo, len(files))
+	// What an import or late events wrote a moment ago is not alone for long, and
+	// may be about to be read.
+	tooNew := map[string]bool{}
+	for _, name := range fresh {
+		tooNew[name] = !archive.IsMerged(name)
+	}
+	var infos []archive.FileInfo
 	for i := range files {
-		infos[i] = archive.FileInfo(files[i])
+		if !tooNew[files[i].Name] {
+			infos = append(infos, archive.FileInfo(files[i]))
+		}
 	}
 	for _, run := range archive.PlanMerges(infos, c.Limits) {
 		if err := c.mergeRun(ctx, run); err != nil {

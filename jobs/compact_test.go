@@ -167,6 +167,16 @@ func TestCompact(t *testing.T) {
 	if got := r.allRows(); !slices.Equal(got, before) || len(r.published()) != len(groups) || len(r.names("_staging/")) != 0 {
 		t.Errorf("late events: got %d rows in %d files, want %d in %d; staged: %v", len(got), len(r.published()), len(before), len(groups), r.names("_staging/"))
 	}
+	// A file that was written a moment ago is left alone.
+	r.closedAt = "2026-01-04T00:00:00Z"
+	r.fill()
+	written := len(r.files())
+	if err := r.compact("2026-01-04T01:59:59Z", 0); err != nil || len(r.files()) != written {
+		t.Errorf("got %d files, %v, want the %d that were written", len(r.files()), err, written)
+	}
+	if err := r.compact("2026-01-04T02:00:00Z", 0); err != nil || len(r.files()) != len(groups) {
+		t.Errorf("got %d files, %v, want %d", len(r.files()), err, len(groups))
+	}
 	// Nothing is left to do.
 	was := r.published()
 	if err := r.compact("2026-01-04T00:00:00Z", 0); err != nil || !slices.Equal(r.published(), was) {

@@ -70,6 +70,7 @@ type rig struct {
 	archive *archive.Archive
 
 	metering store.Metering // of the checkpoints
+	closedAt string         // of the checkpoints; "": 2026-01-02, 22:00
 	logClock string         // that checkpoints move to; "": 2026-03-01
 }
 
@@ -118,7 +119,7 @@ func (r *rig) stage(tp schemas.Partition, events, refused []event, duplicates in
 		r.t.Fatal(err)
 	}
 	n := int64(len(events)) + duplicates
-	c := &store.Checkpoint{From: from, To: from, Metering: r.metering, ClosedAt: time.UnixMicro(micros("2026-03-01T00:00:00Z")).UTC(),
+	c := &store.Checkpoint{From: from, To: from, Metering: r.metering, ClosedAt: time.UnixMicro(micros(cmp.Or(r.closedAt, "2026-01-02T22:00:00Z"))).UTC(),
 		Ledger: store.Ledger{First: from.Next, Counted: int64(len(events)), Duplicate: duplicates}}
 	files := r.stageRows(tp, tp.Topic, from, from.Next, events)
 	offset := from.Next + int64(len(events))

@@ -27,6 +27,13 @@ func (v *View) FileGroups(before schemas.Day, atLeast int) ([]FileGroup, error) 
 		GROUP BY dataset, day, topic, partition HAVING count(*) >= ? ORDER BY day, dataset, topic, partition`, int64(before), atLeast)
 }
 
+// FreshFiles are the live files of a group that came since a time, by a
+// checkpoint or a swap.
+func (v *View) FreshFiles(g FileGroup, since time.Time) ([]string, error) {
+	return collect(v, scanOne[string], `SELECT name FROM archive_files WHERE retired_at IS NULL AND dataset = ? AND day = ?
+		AND topic = ? AND partition = ? AND live_at > ?`, string(g.Dataset), int64(g.Day), string(g.Partition.Topic), g.Partition.ID, since.UnixMicro())
+}
+
 // Swap replaces live files by others that hold the same rows.
 type Swap struct {
 	Retire   []ArchiveFile
