@@ -111,7 +111,7 @@ start() {
 		mkdir -p "$dir"
 		port=${1:-$(free_port)} nodes=${KAFKA_NODES:-1} secure=${KAFKA_SECURE:-}
 		[ -z "$secure" ] || certificates
-		head -c 16 /dev/urandom | base64 | tr '+/' '-_' | tr -d = >"$dir/cluster"
+		head -c 16 /dev/urandom | base64 | tr '+/' AB | tr -d = >"$dir/cluster"
 		for ((n = 1; n <= nodes; n++)); do configure "$n"; done
 		echo "port=$port nodes=$nodes secure=$secure" >"$dir/settings"
 	fi
