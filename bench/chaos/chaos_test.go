@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"tallybook/bench/known"
 	"tallybook/pipeline/producer"
 	"tallybook/schemas"
 )
@@ -25,9 +26,9 @@ func TestCompareFindsWhatDiffers(t *testing.T) {
 			map[string]producer.Totals{"a": {Events: 1, LatencyMS: schemas.Decimal{Nanos: 1}}}, 1},
 	} {
 		run := &test{}
-		compare(run, "name", c.want, c.got)
-		if got := len(run.findings); got != c.findings {
-			t.Errorf("%s: got %d findings %v, want %d", c.name, got, run.findings, c.findings)
+		known.Compare(run, "name", c.want, c.got)
+		if got := len(run.Findings); got != c.findings {
+			t.Errorf("%s: got %d findings %v, want %d", c.name, got, run.Findings, c.findings)
 		}
 	}
 }

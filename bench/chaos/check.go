@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"tallybook/archive"
+	"tallybook/bench/known"
 	"tallybook/jobs"
 	"tallybook/pipeline/producer"
 	"tallybook/schemas"
@@ -28,8 +29,8 @@ func (t *test) check(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	t.kafka.kafka.Close()
-	t.fixes.kafka.kafka.Close()
+	t.kafka.Kafka.Close()
+	t.fixes.kafka.Kafka.Close()
 	if err := t.child.stop(30 * time.Second); err != nil {
 		return err
 	}
@@ -63,10 +64,10 @@ func (t *test) check(ctx context.Context) error {
 	if err := t.checkFixes(ctx, st, &balance.Total, fixes); err != nil {
 		return err
 	}
-	if err := t.checkTotals(ctx, st, expected); err != nil {
+	if err := t.CheckTotals(ctx, st, expected, httpAccount, fixAccount); err != nil {
 		return err
 	}
-	if err := t.checkErrors(ctx, st, expected); err != nil {
+	if err := t.CheckErrors(ctx, st, expected); err != nil {
 		return err
 	}
 	t.checkCommands(ctx)
@@ -92,7 +93,7 @@ func (t *test) drained(ctx context.Context) (logged int64, err error) {
 		}
 		if time.Now().After(deadline) {
 			_, why, _ := get(t.watch.client, "http://"+t.child.http+"/readyz")
-			return 0, &finding{fmt.Sprintf("not worked off after %s: %s (%v); %s", drainLimit, strings.Join(behind, ", "), err, why)}
+			return 0, known.Finding(fmt.Sprintf("not worked off after %s: %s (%v); %s", drainLimit, strings.Join(behind, ", "), err, why))
 		}
 		if err := t.child.live(ctx, 100*time.Millisecond); err != nil {
 			return 0, err
@@ -110,7 +111,7 @@ func (t *test) behind(ctx context.Context, st *store.Store, ends map[schemas.Par
 	})
 	for _, p := range positions {
 		if _, known := ends[p.Partition]; !known {
-			_, end, err := t.kafka.kafka.Offsets(ctx, p.Partition)
+			_, end, err := t.kafka.Kafka.Offsets(ctx, p.Partition)
 			if err != nil {
 				return nil, err
 			}
@@ -148,9 +149,9 @@ func (t *test) checkHTTP(ctx context.Context, st *store.Store, ar *archive.Archi
 				id := string(r.ID.At(i))
 				p, n, ok := parseHTTPID(id)
 				if !ok || p < 0 || p >= httpPosters || n < 0 || n >= len(seen[p]) {
-					t.find("HTTP: event %q was counted and never sent", id)
+					t.Find("HTTP: event %q was counted and never sent", id)
 				} else if seen[p][n]++; seen[p][n] == 2 {
-					t.find("HTTP: event %s was counted twice", id)
+					t.Find("HTTP: event %s was counted twice", id)
 				}
 			}
 			return nil
@@ -162,7 +163,7 @@ func (t *test) checkHTTP(ctx context.Context, st *store.Store, ar *archive.Archi
 	for i, p := range t.http.posters {
 		for n, accepted := range p.accepted {
 			if accepted && seen[i][n] == 0 {
-				t.find("HTTP: event %d-%d was answered \"accepted\" and not counted", i, n)
+				t.Find("HTTP: event %d-%d was answered \"accepted\" and not counted", i, n)
 			}
 		}
 	}
@@ -173,34 +174,34 @@ func (t *test) checkHTTP(ctx context.Context, st *store.Store, ar *archive.Archi
 // generator did not make.
 func (t *test) checkSums(ledger *jobs.BalanceLine, expected *producer.Expected, own, logged int64) {
 	sent, accepted, givenUp, silent := t.http.totals()
-	t.show("kills", "%d in %s, %d of them before it was ready", t.killed, t.took.Round(time.Second), t.inStart)
-	t.show("restart to ready", "%s", spread(t.ready))
-	t.show("acknowledged over Kafka", "%d records; pieces sent again after an error: %d", t.kafka.acknowledged, t.kafka.unanswered)
-	t.show("accepted over HTTP", "%d of %d events; no answer to %d requests, %d events given up", accepted, sent, silent, givenUp)
-	t.show("in the log", "%d records, %d of them there again", logged, logged-expected.Records-own)
-	t.show("counted", "%d = %d of the generator + %d over HTTP and corrected", ledger.Counted, expected.Counted, own)
-	t.show("late, of these", "%d", expected.Late)
-	t.show("duplicates", "%d; the generator made %d", ledger.Duplicate, expected.Duplicates)
-	t.show("rejected", "%d; the generator made %d", ledger.Rejected, expected.Rejected())
-	t.show("difference", "%d", ledger.Counted-expected.Counted-own)
-	t.show("answers while it ran", "%d (%s): positions and totals never went back", len(t.watch.took), spread(t.watch.took))
-	t.show("looks after a kill", "%d, at %d files: each has its checkpoint; died with staged files %d, before publishing %d",
+	t.Show("kills", "%d in %s, %d of them before it was ready", t.killed, t.took.Round(time.Second), t.inStart)
+	t.Show("restart to ready", "%s", spread(t.ready))
+	t.Show("acknowledged over Kafka", "%d records; pieces sent again after an error: %d", t.kafka.Acknowledged, t.kafka.Unanswered)
+	t.Show("accepted over HTTP", "%d of %d events; no answer to %d requests, %d events given up", accepted, sent, silent, givenUp)
+	t.Show("in the log", "%d records, %d of them there again", logged, logged-expected.Records-own)
+	t.Show("counted", "%d = %d of the generator + %d over HTTP and corrected", ledger.Counted, expected.Counted, own)
+	t.Show("late, of these", "%d", expected.Late)
+	t.Show("duplicates", "%d; the generator made %d", ledger.Duplicate, expected.Duplicates)
+	t.Show("rejected", "%d; the generator made %d", ledger.Rejected, expected.Rejected())
+	t.Show("difference", "%d", ledger.Counted-expected.Counted-own)
+	t.Show("answers while it ran", "%d (%s): positions and totals never went back", len(t.watch.took), spread(t.watch.took))
+	t.Show("looks after a kill", "%d, at %d files: each has its checkpoint; died with staged files %d, before publishing %d",
 		t.dead.looks, t.dead.files, t.dead.staged, t.dead.unpublished)
-	if t.kafka.acknowledged != expected.Records {
-		t.find("%d records were acknowledged, the generator made %d", t.kafka.acknowledged, expected.Records)
+	if t.kafka.Acknowledged != expected.Records {
+		t.Find("%d records were acknowledged, the generator made %d", t.kafka.Acknowledged, expected.Records)
 	}
 	if d := ledger.Counted - expected.Counted - own; d != 0 {
-		t.find("counted %d, should be %d: a difference of %d", ledger.Counted, expected.Counted+own, d)
+		t.Find("counted %d, should be %d: a difference of %d", ledger.Counted, expected.Counted+own, d)
 	}
 	if ledger.First != 0 || ledger.Records != logged || ledger.Counted+ledger.Duplicate+ledger.Rejected != logged {
-		t.find("the ledger has %d records (counted %d + duplicate %d + rejected %d), the log %d",
+		t.Find("the ledger has %d records (counted %d + duplicate %d + rejected %d), the log %d",
 			ledger.Records, ledger.Counted, ledger.Duplicate, ledger.Rejected, logged)
 	}
 	if ledger.Duplicate < expected.Duplicates || ledger.Rejected < expected.Rejected() {
-		t.find("duplicates %d and rejected %d must be at least %d and %d", ledger.Duplicate, ledger.Rejected, expected.Duplicates, expected.Rejected())
+		t.Find("duplicates %d and rejected %d must be at least %d and %d", ledger.Duplicate, ledger.Rejected, expected.Duplicates, expected.Rejected())
 	}
 	if t.killed > 0 && len(t.watch.took) == 0 {
-		t.find("nobody could read anything while it ran")
+		t.Find("nobody could read anything while it ran")
 	}
 }
 
@@ -217,9 +218,9 @@ func spread(all []time.Duration) string {
 func (t *test) checkCommands(ctx context.Context) {
 	for _, name := range []string{"verify", "balance"} {
 		out, err := t.child.command(ctx, name).CombinedOutput()
-		t.show(name, "%s", lastLine(out))
+		t.Show(name, "%s", lastLine(out))
 		if err != nil {
-			t.find("%s: %v\n%s", name, err, out)
+			t.Find("%s: %v\n%s", name, err, out)
 		}
 	}
 }
@@ -241,7 +242,7 @@ type outside struct {
 // checkOutside counts the Parquet files with a program that is not ours.
 func (t *test) checkOutside(ctx context.Context, expected *producer.Expected, fixes *fixTotals, own, refused int64) error {
 	if t.python == "" {
-		t.show("outside reader", "not run (-python names one with duckdb)")
+		t.Show("outside reader", "not run (-python names one with duckdb)")
 		return nil
 	}
 	cmd := exec.CommandContext(ctx, t.python, "bench/readers/count.py", filepath.Join(t.data(), "archive"), httpSource)
@@ -264,29 +265,14 @@ func (t *test) checkOutside(ctx context.Context, expected *producer.Expected, fi
 		}
 		rows += got.Rows[topic]
 		if got.Rows[topic] != want || got.Distinct[topic] != records {
-			t.find("outside reader: %s has %d events of %d records, should be %d of %d", topic, got.Rows[topic], got.Distinct[topic], want, records)
+			t.Find("outside reader: %s has %d events of %d records, should be %d of %d", topic, got.Rows[topic], got.Distinct[topic], want, records)
 		}
 	}
 	bytes := expected.Topics[schemas.Usage].Bytes + fixes.left.Bytes
 	if got.Own != own || got.Bytes != bytes || got.Refused != refused {
-		t.find("outside reader: %d events over HTTP, %d bytes, %d refused; should be %d, %d, %d",
+		t.Find("outside reader: %d events over HTTP, %d bytes, %d refused; should be %d, %d, %d",
 			got.Own, got.Bytes, got.Refused, own, bytes, refused)
 	}
-	t.show("outside reader", "%d events, all distinct, %d refused records", rows, got.Refused)
+	t.Show("outside reader", "%d events, all distinct, %d refused records", rows, got.Refused)
 	return nil
-}
-
-// report prints the table, and the first differences.
-func (t *test) report(w io.Writer) {
-	for _, r := range t.rows {
-		fmt.Fprintf(w, "%-24s %s\n", r.name, r.value)
-	}
-	const most = 50
-	for i, f := range t.findings {
-		if i == most {
-			fmt.Fprintf(w, "  … and %d more\n", len(t.findings)-most)
-			break
-		}
-		fmt.Fprintln(w, "  "+f)
-	}
 }

@@ -16,6 +16,8 @@ import (
 	"sync/atomic"
 	"syscall"
 	"time"
+
+	"tallybook/bench/known"
 )
 
 // child is the process under test. Its addresses and its data folder stay, it
@@ -105,7 +107,7 @@ func (c *child) live(ctx context.Context, life time.Duration) error {
 	case <-time.After(life):
 		return nil
 	case <-c.exited:
-		return &finding{fmt.Sprintf("the process ended by itself: %s", c.cmd.ProcessState)}
+		return known.Finding(fmt.Sprintf("the process ended by itself: %s", c.cmd.ProcessState))
 	case <-ctx.Done():
 		return ctx.Err()
 	}
@@ -119,7 +121,7 @@ func (c *child) waitReady(ctx context.Context, limit time.Duration) error {
 		}
 		if time.Now().After(deadline) {
 			_, body, err := get(http.DefaultClient, "http://"+c.http+"/readyz")
-			return &finding{fmt.Sprintf("not ready after %s: %s%v", limit, body, err)}
+			return known.Finding(fmt.Sprintf("not ready after %s: %s%v", limit, body, err))
 		}
 	}
 	return nil
@@ -141,10 +143,10 @@ func (c *child) stop(limit time.Duration) error {
 	select {
 	case <-c.exited:
 	case <-time.After(limit):
-		return &finding{fmt.Sprintf("still there %s after SIGINT", limit)}
+		return known.Finding(fmt.Sprintf("still there %s after SIGINT", limit))
 	}
 	if !c.cmd.ProcessState.Success() {
-		return &finding{fmt.Sprintf("after SIGINT: %s", c.cmd.ProcessState)}
+		return known.Finding(fmt.Sprintf("after SIGINT: %s", c.cmd.ProcessState))
 	}
 	return nil
 }

@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 
+	"tallybook/bench/known"
 	"tallybook/schemas"
 	"tallybook/store"
 )
@@ -33,7 +34,7 @@ func (d *dead) look(ctx context.Context) error {
 		return nil // killed while the tables were made for the first time
 	}
 	if err != nil {
-		return &finding{fmt.Sprintf("the store after a kill: %v", err)}
+		return known.Finding(fmt.Sprintf("the store after a kill: %v", err))
 	}
 	defer st.Close()
 	d.looks++
@@ -46,7 +47,7 @@ func (d *dead) look(ctx context.Context) error {
 		for _, p := range positions {
 			name := fmt.Sprintf("%s/%d", p.Topic, p.ID)
 			if p.Next < d.next[name] {
-				return &finding{fmt.Sprintf("after a kill the position of %s is %d; it was %d", name, p.Next, d.next[name])}
+				return known.Finding(fmt.Sprintf("after a kill the position of %s is %d; it was %d", name, p.Next, d.next[name]))
 			}
 			d.next[name] = p.Next
 		}
@@ -73,7 +74,7 @@ func (d *dead) published(committed map[string]bool) error {
 		seen += len(names)
 		for _, name := range names {
 			if !committed[name] {
-				return &finding{fmt.Sprintf("after a kill readers see %s, which no checkpoint knows", name)}
+				return known.Finding(fmt.Sprintf("after a kill readers see %s, which no checkpoint knows", name))
 			}
 		}
 	}

@@ -11,6 +11,7 @@ import (
 
 	"github.com/segmentio/kafka-go"
 
+	"tallybook/bench/known"
 	"tallybook/jobs"
 	"tallybook/pipeline/producer"
 	"tallybook/schemas"
@@ -30,19 +31,19 @@ const (
 // it is acknowledged, and what corrects its events comes in a later one, so that
 // each correction applies, once, however often it is there.
 type fixLoad struct {
-	kafka    *kafkaLoad
+	kafka    *known.Load
 	began    time.Time
 	waves    int   // of events, so far
 	repeated int64 // waves of which a part may be in the log twice
 }
 
 func newFixLoad(addr string, began time.Time) *fixLoad {
-	return &fixLoad{kafka: newKafkaLoad(addr), began: began}
+	return &fixLoad{kafka: known.NewLoad(addr), began: began}
 }
 
 // run sends waves of events until enough ends, and then what is due to them.
 func (l *fixLoad) run(ctx, enough context.Context) error {
-	w := l.kafka.kafka.Writer(schemas.Usage)
+	w := l.kafka.Kafka.Writer(schemas.Usage)
 	w.BatchTimeout = fixPause / 10
 	defer w.Close()
 	for wave := 0; ; wave++ {
@@ -51,11 +52,11 @@ func (l *fixLoad) run(ctx, enough context.Context) error {
 		}
 		piece := l.wave(wave)
 		if len(piece) == 0 && wave > l.waves+2*fixLag {
-			l.repeated = l.kafka.unanswered
+			l.repeated = l.kafka.Unanswered
 			return nil
 		}
 		if len(piece) > 0 {
-			if err := l.kafka.send(ctx, w, piece); err != nil {
+			if err := l.kafka.Send(ctx, w, piece); err != nil {
 				return err
 			}
 		}
@@ -174,10 +175,10 @@ func (l *fixLoad) expect() (*fixTotals, error) {
 		}
 		endpoint, quantity, latency, bytes := fixData(n, revisions)
 		x := producer.Totals{Events: 1, Quantity: schemas.DecimalFromInt(quantity), LatencyMS: schemas.DecimalFromInt(latency), Bytes: bytes}
-		if err := plus(t.parts, fixKey{fixAccountOf(n), endpoint}, x); err != nil {
+		if err := known.Plus(t.parts, fixKey{fixAccountOf(n), endpoint}, x); err != nil {
 			return nil, err
 		}
-		if err := plus(sum, "", x); err != nil {
+		if err := known.Plus(sum, "", x); err != nil {
 			return nil, err
 		}
 	}
@@ -194,18 +195,18 @@ func (t *test) checkFixes(ctx context.Context, st *store.Store, ledger *jobs.Bal
 			if !strings.HasPrefix(r.Series.Account, fixAccount) {
 				return nil
 			}
-			return plus(got, fixKey{r.Series.Account, r.Series.Dims[f.Dim("endpoint")]},
+			return known.Plus(got, fixKey{r.Series.Account, r.Series.Dims[f.Dim("endpoint")]},
 				producer.Totals{Events: r.Count, Quantity: r.Quantity, LatencyMS: r.ValueSum, Bytes: r.Bytes})
 		})
 	})
 	if err != nil {
 		return err
 	}
-	compare(t, "corrected events", want.parts, got)
+	known.Compare(t, "corrected events", want.parts, got)
 	if ledger.ExtraRows != want.amendments {
-		t.find("%d second rows of amendments, should be %d", ledger.ExtraRows, want.amendments)
+		t.Find("%d second rows of amendments, should be %d", ledger.ExtraRows, want.amendments)
 	}
-	t.show("corrections", "%d of %d events, %d of them amendments: %d events are left; waves sent again after an error: %d",
+	t.Show("corrections", "%d of %d events, %d of them amendments: %d events are left; waves sent again after an error: %d",
 		want.corrections, want.events, want.amendments, want.left.Events, t.fixes.repeated)
 	return nil
 }

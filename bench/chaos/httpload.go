@@ -12,6 +12,8 @@ import (
 	"time"
 
 	"golang.org/x/sync/errgroup"
+
+	"tallybook/bench/known"
 )
 
 const (
@@ -115,12 +117,12 @@ func (p *poster) post(numbers []int) (left []int, err error) {
 		p.silent++ // killed while it answered, or not ready
 		return numbers, nil
 	case resp.StatusCode != http.StatusAccepted || len(answer.Results) != len(numbers):
-		return nil, &finding{fmt.Sprintf("POST /v1/events of %d events: %s with %d results", len(numbers), resp.Status, len(answer.Results))}
+		return nil, known.Finding(fmt.Sprintf("POST /v1/events of %d events: %s with %d results", len(numbers), resp.Status, len(answer.Results)))
 	}
 	for i, r := range answer.Results {
 		switch {
 		case r.ID != fmt.Sprintf("%d-%d", p.name, numbers[i]):
-			return nil, &finding{fmt.Sprintf("POST /v1/events: result %d is of id %q, the event has %d-%d", i, r.ID, p.name, numbers[i])}
+			return nil, known.Finding(fmt.Sprintf("POST /v1/events: result %d is of id %q, the event has %d-%d", i, r.ID, p.name, numbers[i]))
 		case r.Status == "accepted":
 			p.accepted[numbers[i]] = true
 		default:

@@ -40,6 +40,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"tallybook/bench/known"
 	"tallybook/pipeline/producer"
 )
 
@@ -82,16 +83,16 @@ func run(ctx context.Context, o options) int {
 	}
 	t := &test{options: o, work: work, random: rand.New(rand.NewPCG(o.seed, 1))}
 	err = t.run(ctx)
-	t.report(os.Stdout)
+	t.Print(os.Stdout)
 	switch {
 	case err != nil:
 		fmt.Fprintf(os.Stderr, "chaos: %v\n  seed %d; data and log are in %s\n", err, o.seed, work)
-		if ctx.Err() == nil && errors.As(err, new(*finding)) {
+		if ctx.Err() == nil && errors.As(err, new(known.Finding)) {
 			return 1
 		}
 		return 2
-	case len(t.findings) > 0:
-		fmt.Printf("DIFFERENCES: %d; seed %d; data and log are in %s\n", len(t.findings), o.seed, work)
+	case len(t.Findings) > 0:
+		fmt.Printf("DIFFERENCES: %d; seed %d; data and log are in %s\n", len(t.Findings), o.seed, work)
 		return 1
 	case o.keep:
 		fmt.Printf("good; data and log are in %s\n", work)
@@ -104,40 +105,24 @@ func run(ctx context.Context, o options) int {
 	return 0
 }
 
-// finding is a difference that ends the test early.
-type finding struct{ what string }
-
-func (f *finding) Error() string { return f.what }
-
 // test is one run.
 type test struct {
 	options
-	work     string // folder: data/ and tallybook.log
-	random   *rand.Rand
-	child    *child
-	load     producer.GenerateConfig
-	kafka    *kafkaLoad
-	http     *httpLoad
-	fixes    *fixLoad
-	watch    *watcher
-	dead     dead
-	began    time.Time
-	took     time.Duration
-	killed   int
-	inStart  int             // of them before the process was ready
-	ready    []time.Duration // from start to ready, where it lived to see it
-	findings []string
-	rows     []row
-}
-
-type row struct{ name, value string }
-
-func (t *test) find(format string, args ...any) {
-	t.findings = append(t.findings, fmt.Sprintf(format, args...))
-}
-
-func (t *test) show(name, format string, args ...any) {
-	t.rows = append(t.rows, row{name, fmt.Sprintf(format, args...)})
+	known.Report
+	work    string // folder: data/ and tallybook.log
+	random  *rand.Rand
+	child   *child
+	load    producer.GenerateConfig
+	kafka   *known.Load
+	http    *httpLoad
+	fixes   *fixLoad
+	watch   *watcher
+	dead    dead
+	began   time.Time
+	took    time.Duration
+	killed  int
+	inStart int             // of them before the process was ready
+	ready   []time.Duration // from start to ready, where it lived to see it
 }
 
 func (t *test) data() string { return filepath.Join(t.work, "data") }
@@ -169,7 +154,7 @@ func (t *test) underFire(ctx context.Context) error {
 	t.began = time.Now()
 	t.load = producer.GenerateConfig{Seed: t.seed, Events: t.events, Rate: t.rate, Shape: producer.Live, Start: t.began,
 		ErrorShare: 0.03, EmailShare: 0.03, DuplicateShare: 0.01, LateShare: 0.01, MalformedShare: 0.001, Now: time.Now}
-	t.kafka = newKafkaLoad(t.child.kafka)
+	t.kafka = known.NewLoad(t.child.kafka)
 	t.http = newHTTPLoad(t.child.http, t.seed)
 	t.fixes = newFixLoad(t.child.kafka, t.began)
 	t.watch = newWatcher(t.child.http)
@@ -183,7 +168,7 @@ func (t *test) underFire(ctx context.Context) error {
 	sent := make(chan struct{})
 	g.Go(func() error {
 		defer close(sent)
-		return t.kafka.run(ctx, t.load)
+		return t.kafka.Run(ctx, t.load)
 	})
 	g.Go(func() error { return t.http.run(endless) })
 	g.Go(func() error { return t.fixes.run(ctx, endless) })

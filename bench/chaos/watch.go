@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"tallybook/bench/known"
 	"tallybook/schemas"
 )
 
@@ -61,11 +62,11 @@ func (w *watcher) look(meter string) error {
 	var value schemas.Decimal
 	if len(answer.Data) > 0 {
 		if value, err = schemas.ParseDecimal([]byte(answer.Data[0].Value)); err != nil {
-			return &finding{fmt.Sprintf("meter %s answers %q: %v", meter, answer.Data[0].Value, err)}
+			return known.Finding(fmt.Sprintf("meter %s answers %q: %v", meter, answer.Data[0].Value, err))
 		}
 	}
 	if value.Cmp(w.value[meter]) < 0 {
-		return &finding{fmt.Sprintf("meter %s went back from %s to %s", meter, w.value[meter], value)}
+		return known.Finding(fmt.Sprintf("meter %s went back from %s to %s", meter, w.value[meter], value))
 	}
 	w.value[meter] = value
 	return nil
@@ -83,11 +84,11 @@ func (w *watcher) positions(through string) error {
 			id, text, _ := strings.Cut(one, ":")
 			next, err := strconv.ParseInt(text, 10, 64)
 			if err != nil {
-				return &finding{fmt.Sprintf("X-Data-Through %q: %v", through, err)}
+				return known.Finding(fmt.Sprintf("X-Data-Through %q: %v", through, err))
 			}
 			partition := name + "/" + id
 			if next < w.next[partition] {
-				return &finding{fmt.Sprintf("the position of %s went back from %d to %d", partition, w.next[partition], next)}
+				return known.Finding(fmt.Sprintf("the position of %s went back from %d to %d", partition, w.next[partition], next))
 			}
 			w.next[partition] = next
 		}

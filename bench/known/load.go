@@ -1,4 +1,4 @@
-package main
+package known
 
 import (
 	"bytes"
@@ -19,24 +19,25 @@ const (
 	awayLimit    = 2 * time.Minute // for one piece: then the log is not coming back
 )
 
-// kafkaLoad sends the generator's records, each until it is acknowledged.
-type kafkaLoad struct {
-	kafka        *broker.Kafka
-	acknowledged int64
-	unanswered   int64 // pieces for which producer.Send gave up, to be sent again
+// Load sends the generator's records, each until it is acknowledged.
+type Load struct {
+	Kafka        *broker.Kafka
+	Acknowledged int64
+	Unanswered   int64 // pieces for which producer.Send gave up, sent again
 }
 
-func newKafkaLoad(addr string) *kafkaLoad { return &kafkaLoad{kafka: broker.NewKafka(addr)} }
+// NewLoad sends to a broker that asks nobody who he is.
+func NewLoad(addr string) *Load { return &Load{Kafka: broker.NewKafka(addr)} }
 
-// run returns when all records are acknowledged.
-func (l *kafkaLoad) run(ctx context.Context, cfg producer.GenerateConfig) error {
+// Run returns when all records are acknowledged.
+func (l *Load) Run(ctx context.Context, cfg producer.GenerateConfig) error {
 	batches := make(chan []kafka.Message, queueBatches)
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error {
 		defer close(batches)
 		_, err := producer.Generate(ctx, cfg, func(records []kafka.Message) error {
 			select {
-			case batches <- clone(records):
+			case batches <- Clone(records):
 				return nil
 			case <-ctx.Done():
 				return ctx.Err()
@@ -45,40 +46,40 @@ func (l *kafkaLoad) run(ctx context.Context, cfg producer.GenerateConfig) error 
 		return err
 	})
 	g.Go(func() error {
-		w := l.kafka.Writer("")
+		w := l.Kafka.Writer("")
 		defer w.Close()
 		for piece := range batches {
 			for len(piece) < sendRecords && len(batches) > 0 {
 				piece = append(piece, <-batches...)
 			}
-			if err := l.send(ctx, w, piece); err != nil {
+			if err := l.Send(ctx, w, piece); err != nil {
 				return err
 			}
-			l.acknowledged += int64(len(piece))
+			l.Acknowledged += int64(len(piece))
 		}
 		return nil
 	})
 	return g.Wait()
 }
 
-// send repeats the whole piece while the broker is away: which part of it is in
+// Send repeats the whole piece while the broker is away: which part of it is in
 // the log already, nobody can know.
-func (l *kafkaLoad) send(ctx context.Context, w *kafka.Writer, piece []kafka.Message) error {
+func (l *Load) Send(ctx context.Context, w *kafka.Writer, piece []kafka.Message) error {
 	for deadline := time.Now().Add(awayLimit); ; {
 		err := producer.Send(ctx, w, piece)
 		if err == nil || ctx.Err() != nil {
 			return err
 		}
 		if time.Now().After(deadline) {
-			return &finding{fmt.Sprintf("Kafka takes nothing for %s: %v", awayLimit, err)}
+			return Finding(fmt.Sprintf("Kafka takes nothing for %s: %v", awayLimit, err))
 		}
-		l.unanswered++
+		l.Unanswered++
 	}
 }
 
-// clone takes records out of the generator's memory: a connection that dies may
+// Clone takes records out of the generator's memory: a connection that dies may
 // still read them when the generator writes the next.
-func clone(records []kafka.Message) []kafka.Message {
+func Clone(records []kafka.Message) []kafka.Message {
 	out := make([]kafka.Message, len(records))
 	for i, m := range records {
 		m.Key, m.Value = bytes.Clone(m.Key), bytes.Clone(m.Value)

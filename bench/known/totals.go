@@ -1,4 +1,4 @@
-package main
+package known
 
 import (
 	"context"
@@ -22,32 +22,37 @@ type shown struct {
 	statuses map[producer.StatusKey]producer.Totals
 }
 
-// checkTotals compares the hour rollups with the generator's totals.
-func (t *test) checkTotals(ctx context.Context, st *store.Store, expected *producer.Expected) error {
+// CheckTotals compares the hour rollups with the generator's totals; others are
+// the accounts of other loads, by the beginnings of their names.
+func (t *Report) CheckTotals(ctx context.Context, st *store.Store, expected *producer.Expected, others ...string) error {
 	got := shown{map[schemas.Topic]producer.Totals{}, map[producer.AccountKey]producer.Totals{},
 		map[producer.HourKey]producer.Totals{}, map[producer.StatusKey]producer.Totals{}}
 	for _, family := range families {
 		q := store.RollupQuery{Family: family, From: math.MinInt32, To: math.MaxInt32, Resolution: store.Hourly}
 		err := st.View(ctx, func(v *store.View) error {
-			return v.Rollups(q, func(r *store.Rollup) error { return got.add(family, r) })
+			return v.Rollups(q, func(r *store.Rollup) error {
+				for _, other := range others {
+					if strings.HasPrefix(r.Series.Account, other) {
+						return nil
+					}
+				}
+				return got.add(family, r)
+			})
 		})
 		if err != nil {
 			return err
 		}
 	}
-	compare(t, "topic", expected.Topics, got.topics)
-	compare(t, "account", expected.Accounts, got.accounts)
-	compare(t, "hour", expected.Hours, got.hours)
-	compare(t, "status", expected.Statuses, got.statuses)
-	t.show("compared", "%d accounts, %d hours, %d statuses of %d topics: events, quantity, latency, bytes",
+	Compare(t, "topic", expected.Topics, got.topics)
+	Compare(t, "account", expected.Accounts, got.accounts)
+	Compare(t, "hour", expected.Hours, got.hours)
+	Compare(t, "status", expected.Statuses, got.statuses)
+	t.Show("compared", "%d accounts, %d hours, %d statuses of %d topics: events, quantity, latency, bytes",
 		len(expected.Accounts), len(expected.Hours), len(expected.Statuses), len(expected.Topics))
 	return nil
 }
 
 func (s *shown) add(family *schemas.Family, r *store.Rollup) error {
-	if strings.HasPrefix(r.Series.Account, httpAccount) || strings.HasPrefix(r.Series.Account, fixAccount) {
-		return nil
-	}
 	topic := family.Topic
 	var status int64
 	if at := family.Dim("status"); at >= 0 {
@@ -60,19 +65,20 @@ func (s *shown) add(family *schemas.Family, r *store.Rollup) error {
 	if topic == schemas.Usage {
 		x.Quantity, x.LatencyMS, x.Bytes = r.Quantity, r.ValueSum, r.Bytes
 	}
-	if err := plus(s.topics, topic, x); err != nil {
+	if err := Plus(s.topics, topic, x); err != nil {
 		return err
 	}
-	if err := plus(s.accounts, producer.AccountKey{Topic: topic, Account: r.Series.Account}, x); err != nil {
+	if err := Plus(s.accounts, producer.AccountKey{Topic: topic, Account: r.Series.Account}, x); err != nil {
 		return err
 	}
-	if err := plus(s.hours, producer.HourKey{Topic: topic, Hour: r.Window}, x); err != nil {
+	if err := Plus(s.hours, producer.HourKey{Topic: topic, Hour: r.Window}, x); err != nil {
 		return err
 	}
-	return plus(s.statuses, producer.StatusKey{Topic: topic, Status: int32(status)}, x)
+	return Plus(s.statuses, producer.StatusKey{Topic: topic, Status: int32(status)}, x)
 }
 
-func plus[K comparable](to map[K]producer.Totals, key K, x producer.Totals) (err error) {
+// Plus adds x to what is there under key.
+func Plus[K comparable](to map[K]producer.Totals, key K, x producer.Totals) (err error) {
 	sum := to[key]
 	sum.Events += x.Events
 	sum.Bytes += x.Bytes
@@ -86,23 +92,24 @@ func plus[K comparable](to map[K]producer.Totals, key K, x producer.Totals) (err
 	return nil
 }
 
-func compare[K comparable](t *test, what string, want, got map[K]producer.Totals) {
+// Compare finds what differs.
+func Compare[K comparable](t *Report, what string, want, got map[K]producer.Totals) {
 	for key, w := range want {
 		if g := got[key]; g != w {
-			t.find("%s %v: shows %+v, should be %+v", what, key, g, w)
+			t.Find("%s %v: shows %+v, should be %+v", what, key, g, w)
 		}
 	}
 	for key, g := range got {
 		if _, known := want[key]; !known {
-			t.find("%s %v: shows %+v, nothing of it was sent", what, key, g)
+			t.Find("%s %v: shows %+v, nothing of it was sent", what, key, g)
 		}
 	}
 }
 
-// checkErrors compares error rows with the malformed records. One that was sent
+// CheckErrors compares error rows with the malformed records. One that was sent
 // again is refused again, so that only different inputs count; records without
 // a value are all alike, of them there must be enough.
-func (t *test) checkErrors(ctx context.Context, st *store.Store, expected *producer.Expected) error {
+func (t *Report) CheckErrors(ctx context.Context, st *store.Store, expected *producer.Expected) error {
 	type input struct {
 		reason  schemas.Reason
 		account string
@@ -132,20 +139,20 @@ func (t *test) checkErrors(ctx context.Context, st *store.Store, expected *produ
 	for reason, want := range expected.Malformed {
 		if reason == schemas.EmptyRecord {
 			if empty < want {
-				t.find("%d empty records were refused, the generator made %d", empty, want)
+				t.Find("%d empty records were refused, the generator made %d", empty, want)
 			}
 			continue
 		}
 		distinct += want
 		// Above the limit per minute a row stands for several inputs.
 		if n := got[reason]; n != want && (unlisted == 0 || n > want) {
-			t.find("%d different records were refused for %s, the generator made %d", n, reason, want)
+			t.Find("%d different records were refused for %s, the generator made %d", n, reason, want)
 		}
 		delete(got, reason)
 	}
 	for reason, n := range got {
-		t.find("%d records were refused for %s, the generator made none", n, reason)
+		t.Find("%d records were refused for %s, the generator made none", n, reason)
 	}
-	t.show("refused, different", "%d with their reasons", distinct)
+	t.Show("refused, different", "%d with their reasons", distinct)
 	return nil
 }

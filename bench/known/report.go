@@ -1,0 +1,46 @@
+// Package known sends a load whose totals are known, and holds what was counted
+// against them, for the tests that break things meanwhile.
+package known
+
+import (
+	"fmt"
+	"io"
+)
+
+// Finding is a difference that ends a test early.
+type Finding string
+
+func (f Finding) Error() string { return string(f) }
+
+// Report is what a test has seen.
+type Report struct {
+	Findings []string // differences
+	rows     []row
+}
+
+type row struct{ name, value string }
+
+// Find notes a difference.
+func (t *Report) Find(format string, args ...any) {
+	t.Findings = append(t.Findings, fmt.Sprintf(format, args...))
+}
+
+// Show adds a line to the table.
+func (t *Report) Show(name, format string, args ...any) {
+	t.rows = append(t.rows, row{name, fmt.Sprintf(format, args...)})
+}
+
+// Print writes the table, and the first differences.
+func (t *Report) Print(w io.Writer) {
+	for _, r := range t.rows {
+		fmt.Fprintf(w, "%-24s %s\n", r.name, r.value)
+	}
+	const most = 50
+	for i, f := range t.Findings {
+		if i == most {
+			fmt.Fprintf(w, "  … and %d more\n", len(t.Findings)-most)
+			break
+		}
+		fmt.Fprintln(w, "  "+f)
+	}
+}
