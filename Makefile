@@ -3,11 +3,11 @@ export CGO_ENABLED = 0
 STATICCHECK = honnef.co/go/tools/cmd/staticcheck@v0.8.1
 FUZZTIME ?= 30s
 
-.PHONY: help run cluster build test test-postgres lint bench bench-query bench-validate bench-peers chaos facts fuzz clean
+.PHONY: help run cluster build test test-postgres lint bench bench-query bench-validate bench-peers chaos chaos-cluster facts fuzz clean
 .DEFAULT_GOAL := help
 
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 build: ## bin/tallybook
 	go build -o bin/tallybook .
@@ -44,6 +44,9 @@ bench-peers: ## the same job on Kafka Streams beside ours, on one Kafka; needs J
 
 chaos: ## kills the process 50 times under load and compares what was counted with what was sent
 	go run ./bench/chaos
+
+chaos-cluster: ## Kafka, PostgreSQL, S3 and three pipelines, all of them killed and cut off under load; PYTHON=… with duckdb (half an hour)
+	go run ./bench/chaoscluster $(if $(PYTHON),-python $(PYTHON))
 
 facts: ## real logs, read back by DuckDB, pyarrow and kcat (installs a Python environment)
 	bench/readers/run.sh

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io/fs"
 	"net/http"
+	"path/filepath"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -34,6 +35,7 @@ func runPipeline(ctx context.Context, c *config) error {
 		}
 		cfg := p.workerConfig()
 		cfg.Partitions = collect.Partitions()
+		cfg.MemberFile = filepath.Join(c.Data, "member")
 		workers := worker.New(cfg)
 		health, err := p.answers(workers.Ready)
 		if err != nil {

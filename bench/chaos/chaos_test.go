@@ -26,7 +26,7 @@ func TestCompareFindsWhatDiffers(t *testing.T) {
 			map[string]producer.Totals{"a": {Events: 1, LatencyMS: schemas.Decimal{Nanos: 1}}}, 1},
 	} {
 		run := &test{}
-		known.Compare(run, "name", c.want, c.got)
+		known.Compare(&run.Report, "name", c.want, c.got)
 		if got := len(run.Findings); got != c.findings {
 			t.Errorf("%s: got %d findings %v, want %d", c.name, got, run.Findings, c.findings)
 		}

@@ -202,7 +202,7 @@ func (t *test) checkFixes(ctx context.Context, st *store.Store, ledger *jobs.Bal
 	if err != nil {
 		return err
 	}
-	known.Compare(t, "corrected events", want.parts, got)
+	known.Compare(&t.Report, "corrected events", want.parts, got)
 	if ledger.ExtraRows != want.amendments {
 		t.Find("%d second rows of amendments, should be %d", ledger.ExtraRows, want.amendments)
 	}

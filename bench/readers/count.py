@@ -1,4 +1,7 @@
-"""Count an archive with DuckDB: python3 count.py ARCHIVE SOURCE
+"""Count an archive with DuckDB: python3 count.py ARCHIVE SOURCE [manifests]
+
+With "manifests" the files are those that the dates' manifests name, else those
+that a glob finds.
 
 Prints JSON for bench/chaos: of each topic the events that are left when
 corrections are taken off, and the distinct identities of events and
@@ -8,17 +11,25 @@ many records the error rows stand for.
 
 import glob
 import json
+import os
 import sys
 
 import duckdb
 
 
-def main(archive, source):
+def listed(archive, topic):
+    for manifest in glob.glob(f"{archive}/{topic}/date=*/manifest.json"):
+        with open(manifest) as f:
+            for file in json.load(f)["files"]:
+                yield os.path.join(os.path.dirname(manifest), file["name"])
+
+
+def main(archive, source, manifests=None):
     db = duckdb.connect()
     db.execute("SET TimeZone = 'UTC'")
     out = {"Rows": {}, "Distinct": {}, "Own": 0, "Bytes": 0, "Refused": 0}
     for topic in ("usage", "errors", "emails"):
-        files = sorted(glob.glob(f"{archive}/{topic}/date=*/*.parquet"))
+        files = sorted(listed(archive, topic) if manifests else glob.glob(f"{archive}/{topic}/date=*/*.parquet"))
         if not files:
             continue
         rows, distinct = db.execute(
@@ -43,4 +54,4 @@ def main(archive, source):
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], sys.argv[2])
+    main(*sys.argv[1:])

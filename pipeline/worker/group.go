@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"time"
 
 	"github.com/segmentio/kafka-go"
@@ -31,6 +32,7 @@ func (w *Workers) member(ctx, hard context.Context, secret [16]byte, wait *backo
 		return err
 	}
 	defer group.Close()
+	w.leaveBehind(ctx)
 	for {
 		gen, err := group.Next(ctx)
 		switch {
@@ -51,8 +53,34 @@ func (w *Workers) member(ctx, hard context.Context, secret [16]byte, wait *backo
 		}
 		wait.reset()
 		note(&w.cfg.trouble.group, nil)
+		w.noteMember(gen.MemberID)
 		w.assign(ctx, hard, assigned, secret)
 		gen.Start(func(ctx context.Context) { w.hint(ctx, gen) })
+	}
+}
+
+// leaveBehind takes the member out of the group that an earlier process with our
+// file was: the group would wait until its session has ended, and nobody would
+// read its partitions until then. It is dead, since two cannot have one file.
+func (w *Workers) leaveBehind(ctx context.Context) {
+	if w.cfg.MemberFile == "" {
+		return
+	}
+	member, err := os.ReadFile(w.cfg.MemberFile)
+	if err != nil || len(member) == 0 {
+		return
+	}
+	_, err = w.cfg.Client.LeaveGroup(ctx, &kafka.LeaveGroupRequest{GroupID: w.cfg.Group, Members: []kafka.LeaveGroupRequestMember{{ID: string(member)}}})
+	w.cfg.Log.Debug("the member that was here before leaves the group", "member", string(member), "error", err)
+}
+
+// noteMember is for the process that comes after this one is killed.
+func (w *Workers) noteMember(id string) {
+	if w.cfg.MemberFile == "" {
+		return
+	}
+	if err := os.WriteFile(w.cfg.MemberFile, []byte(id), 0o600); err != nil {
+		w.cfg.Log.Debug("note the group's member", "error", err)
 	}
 }
 

@@ -23,6 +23,7 @@ type Config struct {
 	Brokers    []string
 	Dialer     *kafka.Dialer // nil: plain TCP
 	Client     *kafka.Client // nil: made from Brokers
+	MemberFile string        // keeps the name of this process in the group; "": none. No two processes have the same
 	Group      string        // "tallybook"
 	Store      *store.Store
 	Archive    *archive.Archive
