@@ -20,10 +20,11 @@ import (
 	"tallybook/store"
 )
 
-//go:embed testdata/access.log testdata/api-errors.ndjson testdata/mail-events.ndjson
+//go:embed testdata/access.log testdata/api-errors.ndjson testdata/mail-events.ndjson testdata/plans.ndjson testdata/plans.yaml
 var sampleFiles embed.FS
 
-// sample is what the demo imports, and what an exact count of it is.
+// sample is what the demo imports, and what an exact count of it for the demo's
+// account is; no meter: it is of other accounts.
 type sample struct {
 	file   string
 	format producer.Format
@@ -35,6 +36,7 @@ var samples = []sample{
 	{"access.log", producer.Combined, "requests", 500},
 	{"api-errors.ndjson", producer.NDJSON, "errors", 40},
 	{"mail-events.ndjson", producer.NDJSON, "emails", 120},
+	{"plans.ndjson", producer.NDJSON, "", 300},
 }
 
 var errNotTheSample = errors.New("the totals are not those of the sample")
@@ -100,7 +102,7 @@ func runDemo(ctx context.Context, c *config, exit bool) error {
 			stop()
 			return nil
 		}
-		fmt.Fprintln(d.out, "\nServing until Ctrl-C.")
+		d.say("\nServing until Ctrl-C. The dashboard, signed in:\n\n  %s/#key=%s\n", d.base, d.key)
 		return nil
 	})
 	return g.Wait()
@@ -144,7 +146,7 @@ type demo struct {
 func (d *demo) tell(ctx context.Context) error {
 	began := time.Now()
 	d.say("tallybook: broker, collector, workers, store, archive and queries in one process, data in %s", d.cfg.Data)
-	for _, step := range []func(context.Context) error{d.ready, d.importSamples, d.counted, d.balance, d.totals, d.hours, d.files, d.checks} {
+	for _, step := range []func(context.Context) error{d.ready, d.catalog, d.importSamples, d.visit, d.counted, d.balance, d.totals, d.hours, d.files, d.checks, d.invoices} {
 		if err := step(ctx); err != nil {
 			return err
 		}

@@ -23,6 +23,10 @@ func (d *demo) get(ctx context.Context, path string) (body []byte, status int, e
 	if err != nil {
 		return nil, 0, err
 	}
+	return d.send(req)
+}
+
+func (d *demo) send(req *http.Request) (body []byte, status int, err error) {
 	req.Header.Set("apiKey", d.key)
 	res, err := http.DefaultClient.Do(req)
 	if err != nil {
@@ -79,6 +83,9 @@ func (d *demo) balance(ctx context.Context) (err error) {
 func (d *demo) totals(ctx context.Context) error {
 	wrong := false
 	for _, s := range samples {
+		if s.meter == "" {
+			continue
+		}
 		groups := map[string][]string{"requests": {"method", "endpoint"}, "errors": {"endpoint", "error_code"}, "emails": {"event"}}[s.meter]
 		path := meterPath(s.meter, "DAY", groups...)
 		rows, err := d.meter(ctx, path)

@@ -103,13 +103,14 @@ func TestDemo(t *testing.T) {
 	data := t.TempDir()
 	args := []string{"demo", "--exit", "--data", data, "--http", "127.0.0.1:0", "--kafka-listen", "127.0.0.1:0"}
 	first := tallybook(t, args...)
-	first.want(t, 0, "500 lines, 500 events", "660 accepted by the broker, 660 counted, 0 duplicates, 0 refused",
-		"GET /v1/products                74        88        78       240", "verify   good", "balance  good", ".parquet")
+	first.want(t, 0, "500 lines, 500 events", "965 accepted by the broker, 965 counted, 0 duplicates, 0 refused",
+		"GET /v1/products                74        88        78       240", "verify   good", "balance  good", ".parquet",
+		"Acme GmbH    final       34.51 EUR", "Bolt Inc.    final       18.40 USD", "Cara         final        9.00 USD")
 	if strings.Contains(first.errors, "level=INFO") {
 		t.Errorf("the log drowns the story: %s", first.errors)
 	}
 	second := tallybook(t, args...)
-	second.want(t, 0, "imported before", "660 accepted by the broker, 660 counted, 0 duplicates, 0 refused")
+	second.want(t, 0, "imported before", "965 accepted by the broker, 965 counted, 0 duplicates, 0 refused")
 	tables := func(o outcome) string {
 		_, rest, _ := strings.Cut(o.out, "requests by day")
 		table, _, found := strings.Cut(rest, "Parquet files")
@@ -174,7 +175,7 @@ func TestDoctor(t *testing.T) {
 	other := `{"specversion":"1.0","id":"2","source":"s","type":"api.request","subject":"me","data":{"api":"a","endpoint":"/","method":"GET","status":200}}`
 	s.produce(t, "usage", "somebody", other)
 	s.until(t, "it is counted", func() bool { return s.total(t, "requests", "me") == 1 })
-	s.command(t, "doctor", "--http", http).want(t, 1, "WRONG  1 of 662 records have a key that is not their account", "tallybook: the doctor found something wrong")
+	s.command(t, "doctor", "--http", http).want(t, 1, "WRONG  1 of 967 records have a key that is not their account", "tallybook: the doctor found something wrong")
 	s.kill(t)
 
 	lost := filepath.Join(s.data, "archive", "_quarantine", "usage", "date=2026-01-01")

@@ -27,6 +27,7 @@ func main() {
 	write("access.log", 500, accessLine)
 	write("api-errors.ndjson", 40, errorLine)
 	write("mail-events.ndjson", 120, mailLine)
+	write("plans.ndjson", 300, planLine)
 }
 
 // write makes n lines in the order of their times, as a log has them.
@@ -110,8 +111,24 @@ func accessLine(_ int, at time.Time) string {
 }
 
 func envelope(id, source, typ string, at time.Time, data string) string {
+	return envelopeOf(account, id, source, typ, at, data)
+}
+
+func envelopeOf(account, id, source, typ string, at time.Time, data string) string {
 	return fmt.Sprintf(`{"specversion":"1.0","id":"%s","source":"%s","type":"%s","subject":"%s","time":"%s","data":{%s}}`,
 		id, source, typ, account, at.Format(time.RFC3339), data)
+}
+
+// planLine is a request of one of the customers of plans.yaml.
+func planLine(i int, at time.Time) string {
+	customer := pick("acme", "acme", "acme", "bolt", "bolt", "cara")
+	status, latency := 200, 8+rng.ExpFloat64()*40
+	if rng.IntN(25) == 0 {
+		status, latency = 503, 2000
+	}
+	return envelopeOf(customer, fmt.Sprintf("plan-%04d", i), "gateway-1", "api.request", at, fmt.Sprintf(
+		`"api":"shop","version":"v1","endpoint":"%s","method":"GET","status":%d,"latency_ms":%.3f,"bytes":%d`,
+		pick("/v1/prices", "/v1/prices", "/v1/stock", "/v1/search"), status, latency, 200+rng.IntN(4000)))
 }
 
 func errorLine(i int, at time.Time) string {

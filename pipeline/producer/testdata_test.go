@@ -22,9 +22,10 @@ const testdata = "../../testdata/"
 func TestTestdata(t *testing.T) {
 	var b strings.Builder
 	for _, file := range []struct {
-		name   string
-		format Format
-	}{{"access.log", Combined}, {"api-errors.ndjson", NDJSON}, {"mail-events.ndjson", NDJSON}} {
+		name     string
+		format   Format
+		accounts int
+	}{{"access.log", Combined, 1}, {"api-errors.ndjson", NDJSON, 1}, {"mail-events.ndjson", NDJSON, 1}, {"plans.ndjson", NDJSON, 3}} {
 		cfg, w, _ := testConfig(t, testdata+file.name)
 		if cfg.Format, cfg.Account = file.format, "demo"; file.format == NDJSON {
 			cfg.Account = ""
@@ -32,7 +33,7 @@ func TestTestdata(t *testing.T) {
 		r := mustImport(t, cfg)
 		fmt.Fprintf(&b, "%s: %d lines, %d events, %d skipped, %s to %s\n", file.name, r.Lines, r.Events, r.Lines-r.Events,
 			r.FirstTime.Format("2006-01-02T15:04:05Z"), r.LastTime.Format("2006-01-02T15:04:05Z"))
-		if e := recount(t, w.records); e.Counted != r.Events || e.Rejected() != 0 || len(e.Accounts) != 1 {
+		if e := recount(t, w.records); e.Counted != r.Events || e.Rejected() != 0 || len(e.Accounts) != file.accounts {
 			t.Errorf("%s: a worker counts %d of %d, refuses %v, for %d accounts", file.name, e.Counted, r.Events, e.Malformed, len(e.Accounts))
 		}
 		days, routes, kinds, bytes := map[string]int64{}, map[string]int64{}, map[int]int64{}, int64(0)

@@ -7,7 +7,9 @@ import { ask, get, session, Refused } from './api.js'
 const pages = [
 	{ path: 'overview', title: 'Overview' },
 	{ path: 'usage', title: 'Usage' },
+	{ path: 'events', title: 'Events' },
 	{ path: 'errors', title: 'Errors' },
+	{ path: 'mail', title: 'Mail' },
 ]
 
 const main = document.getElementById('main')
@@ -92,6 +94,7 @@ function accountChoice() {
 }
 
 function signIn(message) {
+	leaving.abort() // an answer on its way is no longer for here
 	document.title = 'Sign in · Tallybook'
 	head.replaceChildren(h('span', { class: 'brand' }, h('img', { src: '/dashboard/icon.svg', alt: '', width: 22, height: 22 }), 'Tallybook'))
 	const input = h('input', { type: 'password', name: 'key', autocomplete: 'current-password', required: true, size: 40 })

@@ -13,7 +13,7 @@ export async function latest(meter, days, signal) {
 		return data.filter((d) => Number(d.value) > 0).map((d) => Date.parse(d.windowStart)).sort((a, b) => b - a)[0]
 	}
 	const now = { from: to - days * day, to, now: true }
-	if (await ask(now.from, to, 'HOUR') !== undefined) return now
+	if (await ask(now.from, to, days > 7 ? 'DAY' : 'HOUR') !== undefined) return now
 	const at = new Date(to)
 	const month = await ask(Date.UTC(at.getUTCFullYear() - 3, 0), Date.UTC(at.getUTCFullYear(), at.getUTCMonth() + 1), 'MONTH')
 	if (month === undefined) return now
