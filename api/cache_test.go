@@ -2,17 +2,17 @@ package api
 
 import (
 	"errors"
-	"path/filepath"
 	"testing"
 	"time"
 
 	"tallybook/store"
+	"tallybook/store/storetest"
 )
 
 // A key is asked for once, until it is revoked or its limits change; other
 // changes leave it where it is.
 func TestKeysRemembered(t *testing.T) {
-	st, err := store.Open(t.Context(), filepath.Join(t.TempDir(), "store.db"), store.Options{})
+	st, err := store.Open(t.Context(), storetest.URL(t), store.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}

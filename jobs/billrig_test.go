@@ -3,7 +3,6 @@ package jobs
 import (
 	"encoding/json"
 	"fmt"
-	"path/filepath"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -11,6 +10,7 @@ import (
 	"tallybook/archive"
 	"tallybook/schemas"
 	"tallybook/store"
+	"tallybook/store/storetest"
 )
 
 // billRig is an installation with a catalog and a clock that the test moves.
@@ -25,7 +25,7 @@ const gradual = `{"tiers":[{"up_to":"10","unit_price":"1"},{"up_to":null,"unit_p
 
 func newBillRig(t *testing.T) *billRig {
 	t.Helper()
-	r := &billRig{rig: &rig{t: t, path: filepath.Join(t.TempDir(), "store.db"), bucket: archive.NewMem()}, subs: map[string]string{}}
+	r := &billRig{rig: &rig{t: t, path: storetest.URL(t), bucket: archive.NewMem()}, subs: map[string]string{}}
 	r.archive = archive.New(r.bucket)
 	r.at("2025-12-20T00:00:00Z")
 	st, err := store.Open(t.Context(), r.path, store.Options{Now: func() time.Time { return time.UnixMicro(r.clock.Load()) }})

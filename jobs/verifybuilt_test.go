@@ -51,7 +51,7 @@ func TestVerifyFindsBuiltRows(t *testing.T) {
 		{`UPDATE TABLE SET value_units = value_units - 1 ROW`, nil, "value sum is 110.85, WHO 111.85", ""},
 		{`UPDATE TABLE SET value_min = ? ROW`, []any{low[:]}, "value minimum is 0.05, WHO 0.1", ""},
 		{`UPDATE TABLE SET value_max = NULL ROW`, nil, "value maximum is none, WHO 99.25", ""},
-		{`UPDATE TABLE SET value_max = x'00' ROW`, nil, "value maximum is 00, which is no number, WHO 99.25", ""},
+		{`UPDATE TABLE SET value_max = ? ROW`, []any{[]byte{0}}, "value maximum is 00, which is no number, WHO 99.25", ""},
 		{`UPDATE TABLE SET bytes = 31 ROW`, nil, "bytes is 31, WHO 30", "bytes is 31, WHO 40"},
 		{`UPDATE TABLE SET amount_nanos = 500000000 ROW`, nil, "amount is 0.5, WHO 0", ""},
 		{`DELETE FROM TABLE ROW`, nil, "count is 0, WHO 3", "count is 0, WHO 4"},

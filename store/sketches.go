@@ -129,14 +129,14 @@ func (v *View) Sketches(q SketchQuery, fn func(hour schemas.Hour, series *schema
 		return nil
 	}
 	if q.Accounts == nil {
-		return v.sketches(&q, `family = ?`, []any{q.Family.Name}, func(table string) (string, []any) {
-			return eachAccount(table) + ` SELECT t.* FROM a CROSS JOIN ` + table + ` t WHERE t.account = a.x`, nil
+		return v.sketches(&q, `family = ?`, []any{q.Family.Name}, func(table, columns string) (string, []any) {
+			return eachAccount(table) + ` SELECT ` + columns + ` FROM a CROSS JOIN ` + table + ` WHERE account = a.x`, nil
 		}, fn)
 	}
 	for accounts := range slices.Chunk(q.Accounts, namesPerQuery) {
 		in, args := `account IN (`+placeholders(len(accounts))+`)`, anys(accounts)
-		err := v.sketches(&q, in+` AND family = ?`, append(args[:len(args):len(args)], q.Family.Name), func(table string) (string, []any) {
-			return `SELECT * FROM ` + table + ` WHERE ` + in, args
+		err := v.sketches(&q, in+` AND family = ?`, append(args[:len(args):len(args)], q.Family.Name), func(table, columns string) (string, []any) {
+			return `SELECT ` + columns + ` FROM ` + table + ` WHERE ` + in, args
 		}, fn)
 		if err != nil {
 			return err
@@ -147,7 +147,7 @@ func (v *View) Sketches(q SketchQuery, fn func(hour schemas.Hour, series *schema
 
 // sketches reads both tables; rows begins a query of one of them, to which a
 // range is added.
-func (v *View) sketches(q *SketchQuery, where string, args []any, rows func(table string) (string, []any),
+func (v *View) sketches(q *SketchQuery, where string, args []any, rows func(table, columns string) (string, []any),
 	fn func(schemas.Hour, *schemas.Series, schemas.Sketch) error) error {
 	series, err := v.sketchSeries(q, where, args...)
 	if err != nil {
@@ -169,7 +169,7 @@ func (v *View) sketches(q *SketchQuery, where string, args []any, rows func(tabl
 			return fn(hour, s, sketch)
 		})
 	}
-	query, args := rows("sketches")
+	query, args := rows("sketches", "account, window_start, pack")
 	err = v.stream(func(rows *sql.Rows) error {
 		var account string
 		var hour schemas.Hour
@@ -182,12 +182,11 @@ func (v *View) sketches(q *SketchQuery, where string, args []any, rows func(tabl
 	if err != nil {
 		return fmt.Errorf("sketches: %w", err)
 	}
-	query, args = rows("sketch_deltas")
+	query, args = rows("sketch_deltas", "account, day, packs")
 	err = v.stream(func(rows *sql.Rows) error {
-		var id int64
 		var d dayPacks
 		var b sql.RawBytes
-		if err := rows.Scan(&id, &d.account, &d.day, &b); err != nil {
+		if err := rows.Scan(&d.account, &d.day, &b); err != nil {
 			return err
 		}
 		d.packs = b
