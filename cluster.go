@@ -16,6 +16,7 @@ import (
 	"tallybook/pipeline/collector"
 	"tallybook/pipeline/worker"
 	"tallybook/query"
+	"tallybook/store"
 )
 
 // runPipeline is collector and workers on an external Kafka; any number of such
@@ -116,8 +117,8 @@ func (p *parts) answers(ready func() error) (*query.Server, error) {
 }
 
 // runPart is a process of a cluster. It answers probes from the beginning and
-// waits for Kafka as long as it takes: what is down when it starts comes back
-// as what goes down later does, without a restart.
+// waits for the store and Kafka as long as it takes: what is down when it starts
+// comes back as what goes down later does, without a restart.
 func runPart(ctx context.Context, c *config, mode string, start func(p *parts, g *errgroup.Group, ctx, collecting context.Context) error) error {
 	if mode != "query" && len(c.Brokers) == 0 {
 		return usageError{errors.New(mode + " needs an external Kafka: --brokers host:port,…; for everything in one process use 'tallybook run'")}
@@ -138,21 +139,21 @@ func runPart(ctx context.Context, c *config, mode string, start func(p *parts, g
 	if err := p.listen(); err != nil {
 		return err
 	}
-	if err := p.openStores(ctx); err != nil {
-		return err
-	}
 	return p.serving(ctx, func(g *errgroup.Group, ctx, collecting context.Context) error {
+		if err := p.await(ctx, "the store", p.openStoresAway); err != nil {
+			return err
+		}
 		if p.kafka != nil {
-			p.await(ctx, "Kafka", func(ctx context.Context) error {
+			err := p.await(ctx, "Kafka", func(ctx context.Context) error {
 				_, err := p.kafka.EnsureTopics(ctx, c.Partitions, c.Replication)
 				return broker.Explain(err)
 			})
+			if err != nil {
+				return err
+			}
 		}
 		if ctx.Err() != nil {
 			return nil
-		}
-		if err := p.firstKey(ctx); err != nil {
-			return err
 		}
 		return start(p, g, ctx, collecting)
 	})
@@ -164,21 +165,41 @@ const (
 	awaitMax = 10 * time.Second
 )
 
-// await tries until it is good or ctx ends; readiness says meanwhile what for.
-func (p *parts) await(ctx context.Context, what string, try func(context.Context) error) {
+// openStoresAway tells a store that is away from a set-up that cannot work.
+func (p *parts) openStoresAway(ctx context.Context) error {
+	err := p.openStores(ctx)
+	if err == nil {
+		err = p.firstKey(ctx)
+	}
+	if !errors.Is(err, store.ErrAway) {
+		return err
+	}
+	if p.store != nil {
+		err = errors.Join(err, p.store.Close())
+		p.store = nil
+	}
+	return errors.New(err.Error()) // no usage error
+}
+
+// await tries until it is good, ctx ends or the set-up is found wrong; readiness
+// says meanwhile what for.
+func (p *parts) await(ctx context.Context, what string, try func(context.Context) error) error {
 	for delay := awaitMin; ; delay = min(2*delay, awaitMax) {
 		attempt, cancel := context.WithTimeout(ctx, awaitTry)
 		err := try(attempt)
 		cancel()
 		if err == nil || ctx.Err() != nil {
-			return
+			return nil
+		}
+		if errors.As(err, new(usageError)) {
+			return err
 		}
 		why := "waiting for " + what + ": " + err.Error()
 		p.waiting.Store(&why)
 		p.log.Warn("start", "waiting for", what, "error", err, "in", delay)
 		select {
 		case <-ctx.Done():
-			return
+			return nil
 		case <-time.After(delay):
 		}
 	}

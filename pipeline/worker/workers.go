@@ -149,9 +149,9 @@ func New(cfg Config) *Workers {
 // it then writes what is folded, within HandOverTimeout, and leaves the group,
 // so that others go on at once.
 func (w *Workers) Run(ctx context.Context) error {
-	secret, err := w.cfg.Store.Secret(ctx)
-	if err != nil {
-		return err
+	secret, ok := w.secret(ctx)
+	if !ok {
+		return nil
 	}
 	// Partitions and the committer outlive ctx by their last checkpoint.
 	hard, kill := context.WithCancel(context.WithoutCancel(ctx))
@@ -177,6 +177,21 @@ func (w *Workers) Run(ctx context.Context) error {
 	}
 	w.assign(ctx, hard, nil, secret)
 	return nil
+}
+
+// secret waits for the store; false: ctx has ended.
+func (w *Workers) secret(ctx context.Context) (secret [16]byte, ok bool) {
+	for wait := newBackoff(w.cfg.RetryMin, w.cfg.RetryMax); ctx.Err() == nil; {
+		secret, err := w.cfg.Store.Secret(ctx)
+		if err == nil {
+			return secret, true
+		}
+		delay := wait.next()
+		w.cfg.Log.Warn("the store is away, workers wait", "error", err, "in", delay)
+		note(&w.cfg.trouble.group, err)
+		sleep(ctx, delay)
+	}
+	return secret, false
 }
 
 // assign stops the partitions that are no longer ours, all at once and within
