@@ -34,6 +34,7 @@
 //
 // # What it does not do
 //
-// One recipient a mail, no attachments. Breakers and holds live in the process:
+// A mail has one recipient, and a file only where it is one of our own (an
+// invoice's PDF). Breakers and holds live in the process:
 // each process finds out by itself, and a restart forgets them.
 package mail

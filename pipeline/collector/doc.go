@@ -25,8 +25,8 @@
 // which is the key and decides the partition as Java's client does, is its
 // subject, else the header X-Account-ID. The record is the event as it came,
 // except that an event without time gets the time of receipt in front. The
-// record's timestamp is the time of receipt. There are no credentials yet: every
-// caller is an administrator and may name any account.
+// record's timestamp is the time of receipt. A key of an account sends for that
+// account alone; ingest keys and administrators may name any.
 //
 // # Usage
 //
