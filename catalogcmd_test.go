@@ -138,6 +138,7 @@ func TestCatalogRefused(t *testing.T) {
 		{"unknown name", good + "custommers: []\n", "line 3: custommers is unknown; allowed in the file are routes, customers"},
 		{"unknown name within", good + "customers:\n  - acount: x\n", "line 4: customers[0].acount is unknown; allowed in customers[0] are id, apiKey, account"},
 		{"a number for a text", "routes:\n  - apiName: shop\n    apiVersion: 1\n", "line 3: routes[0].apiVersion must be a text: put it in quotes"},
+		{"no map", "[]\n", "line 1: the file must be a map of names and values"},
 		{"a name twice", "routes:\n  - apiName: a\n    apiName: b\n", "line 3: routes[0].apiName stands twice"},
 		{"no YAML", "routes: [", "line 1"},
 		{"two documents", "routes: []\n---\nroutes: []\n", "one document"},

@@ -27,10 +27,14 @@ func (c *config) kafka() (*broker.Kafka, error) {
 	return k, nil
 }
 
-// brokerAddrs are where Kafka clients of this machine connect to.
+// brokerAddrs are where Kafka clients of this machine connect to: the brokers that
+// were named, or that of the process which has the data folder.
 func (c *config) brokerAddrs() []string {
 	if len(c.Brokers) > 0 {
 		return c.Brokers
+	}
+	if _, broker := lockHolder(c.Data); broker != "" {
+		return []string{broker}
 	}
 	return []string{c.KafkaListen}
 }

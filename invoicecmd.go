@@ -7,12 +7,10 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"path/filepath"
 	"strings"
 	"text/tabwriter"
 
 	"github.com/spf13/cobra"
-	"golang.org/x/sys/unix"
 
 	"tallybook/archive"
 	"tallybook/jobs"
@@ -59,15 +57,8 @@ func logEnds(ctx context.Context, st *store.Store, kafka *broker.Kafka) (map[sch
 // runningKafka is the Kafka of this installation: the one that was named, or that
 // of the process which has the data folder; nil: there is none.
 func (c *config) runningKafka() (*broker.Kafka, error) {
-	if len(c.Brokers) == 0 {
-		f, err := os.Open(filepath.Join(c.Data, "LOCK"))
-		if err != nil {
-			return nil, nil
-		}
-		defer f.Close()
-		if err := unix.Flock(int(f.Fd()), unix.LOCK_SH|unix.LOCK_NB); !errors.Is(err, unix.EWOULDBLOCK) {
-			return nil, nil
-		}
+	if held, _ := lockHolder(c.Data); !held && len(c.Brokers) == 0 {
+		return nil, nil
 	}
 	return c.kafka()
 }
@@ -105,6 +96,9 @@ func invoiceCommand() *cobra.Command {
 		}),
 		one("pdf", "print one as PDF", func(_ context.Context, _ *store.Store, i *store.Invoice, out io.Writer) error {
 			return query.InvoicePDF(out, i)
+		}),
+		one("csv", "print the lines of one as CSV", func(_ context.Context, _ *store.Store, i *store.Invoice, out io.Writer) error {
+			return query.InvoiceCSV(out, i)
 		}),
 		one("bundle", "print what 'tallybook prove --bundle' needs beside the Parquet files", func(ctx context.Context, st *store.Store, i *store.Invoice, out io.Writer) error {
 			b, err := jobs.NewBundle(ctx, st, i)
@@ -150,6 +144,7 @@ func preview(ctx context.Context, c *config, changes []jobs.PriceChange, names [
 		return usageError{err}
 	}
 	return withStore(ctx, c, func(st *store.Store) error {
+		met := make([]bool, len(changes))
 		one := func(i *store.Invoice) error {
 			p, err := jobs.PreviewInvoice(ctx, ar, st, i, changes)
 			if err != nil {
@@ -157,6 +152,7 @@ func preview(ctx context.Context, c *config, changes []jobs.PriceChange, names [
 			}
 			fmt.Fprintf(out, "%s %s %s: %s, would be %s %s\n", orDash(i.Number), i.Month, i.Customer.Name, p.Was, p.Would, i.Currency)
 			for _, l := range p.Lines {
+				met[l.Change] = true
 				fmt.Fprintf(out, "  %s: quantity %s, %s, would be %s\n", l.Title, l.Quantity, l.Was, l.Would)
 			}
 			return nil
@@ -183,6 +179,11 @@ func preview(ctx context.Context, c *config, changes []jobs.PriceChange, names [
 				f.After = list[n].ID
 			}
 			more = len(list) == f.Limit
+		}
+		for n, c := range changes {
+			if !met[n] {
+				fmt.Fprintf(out, "%s changes nothing: none of these invoices has a price of it\n", &c)
+			}
 		}
 		return nil
 	})
@@ -252,7 +253,7 @@ func proveCommand() *cobra.Command {
 }
 
 func prove(ctx context.Context, c *config, name, bundle string, out io.Writer) error {
-	if _, err := os.Stat(c.archiveURL()); c.Archive == "" && err != nil {
+	if _, err := os.Stat(c.archiveURL()); err != nil && !strings.Contains(c.archiveURL(), "://") {
 		return usageError{fmt.Errorf("no archive here: %w; name the folder with --archive or --data", err)}
 	}
 	ar, err := archive.Open(c.archiveURL())

@@ -70,7 +70,12 @@ func TestInvoiceStory(t *testing.T) {
 	}
 	s.command(t, "invoice", "preview", "--month", "2026-01", "--price-change", change).want(t, 0, "2.50, would be 9.00 EUR")
 	s.command(t, "invoice", "preview", "INV-000001").want(t, 2, "--price-change")
+	if err := os.WriteFile(change, []byte(`{"apiName":"shop","apiVersion":"v9","pricingModelName":"standard","model":"flat","params":{"amount":"3"}}`), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	s.command(t, "invoice", "preview", "INV-000001", "--price-change", change).want(t, 0, "2.50, would be 2.50 EUR", "shop v9 (every endpoint) of standard changes nothing")
 	s.command(t, "invoice", "pdf", "INV-000001").want(t, 0, "%PDF-1")
+	s.command(t, "invoice", "csv", "INV-000001").want(t, 0, "number,month,customer,", "INV-000001,2026-01,")
 
 	bundle := filepath.Join(t.TempDir(), "bundle.json")
 	exported := s.command(t, "invoice", "bundle", "INV-000001")
@@ -88,6 +93,8 @@ func TestInvoiceStory(t *testing.T) {
 	apart(0, "total 2.50 EUR: proven")
 	apart(0, "proven", "INV-000001")
 	apart(2, "is of INV-000001", "INV-000002")
+	none := filepath.Join(t.TempDir(), "none")
+	tallybook(t, "prove", "--data", none, "--archive", none, "--bundle", bundle).want(t, 2, "no archive here")
 
 	file := fileOf(t, s.data, exported.out)
 	whole, err := os.ReadFile(file)

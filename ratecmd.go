@@ -171,7 +171,7 @@ func (a *rateAnswer) rate(in *rateInput, explain bool) error {
 func rateTotal(tally *rating.Tally, text jsontext.Value, model string) error {
 	quantity, err := rateNumber(text)
 	switch {
-	case len(text) == 0 && model == "flat":
+	case (len(text) == 0 || text.Kind() == 'n') && model == "flat":
 		return nil
 	case err != nil:
 		return fmt.Errorf("quantity must be a decimal of 0 or more, such as \"11.5\", or a list of such: %w", err)

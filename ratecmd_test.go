@@ -98,6 +98,8 @@ func TestRateLines(t *testing.T) {
 		{`{"id":"p","model":"flat","params":{"amount":"31"},` + period + `,"held":{"start":"2024-03-14T23:30:00Z","end":"2024-05-01T00:00:00Z"},"timezone":"Mars"}`,
 			`{"id":"p","error":"timezone must be`},
 		{`{"id":"e","model":"per_unit","params":{"unit_price":"x","unit":1},"quantity":"1"}`, `{"id":"e","error":"params.unit is no parameter of the model per_unit; it has unit_price, free_units,`},
+		{`{"id":"f","model":"flat","params":{"amount":"31"},"quantity":null}`, `{"id":"f","amount":"31"}`},
+		{`{"id":"e","model":"per_unit","params":{"unit_price":"1"},"quantity":null}`, `{"id":"e","error":"quantity must be a decimal`},
 		{`{"id":"e","model":"per_unit","params":{"unit_price":"1"}}`, `{"id":"e","error":"quantity must be a decimal`},
 		{`{"id":"e","model":"per_unit","params":{"unit_price":"1"},"quantity":"-1"}`, `{"id":"e","error":"quantity must be a decimal of 0 or more"}`},
 		{`{"id":"e","model":"per_unit","params":{"unit_price":"1"},"quantity":{"a":"1"}}`, `{"id":"e","error":"quantity must be a decimal`},

@@ -97,6 +97,9 @@ func openAll(ctx context.Context, c *config) (_ *parts, err error) {
 		return nil, usageError{err}
 	}
 	p.kafka = broker.NewKafka(p.broker.Addr())
+	if err := noteBroker(c.Data, p.broker.Addr()); err != nil {
+		return nil, err
+	}
 	return p, nil
 }
 

@@ -23,6 +23,11 @@ func TestTwoOnOneFolder(t *testing.T) {
 	if _, status := first.get("/readyz"); status != http.StatusOK {
 		t.Errorf("the first one: got status %d, want 200", status)
 	}
+	// A command finds the broker by the folder, whatever port it was given.
+	send := []string{"import", filepath.Join("testdata", "access.log"), "--format", "combined", "--account", "shop", "--data", first.data, "--kafka-listen", "127.0.0.1:1"}
+	tallybook(t, send...).want(t, 0, "500 events")
+	first.stop(t)
+	tallybook(t, append(send, "--again")...).want(t, 2, "start 'tallybook run' first")
 }
 
 // Import, stop, start, import again; and the same behind a kill.

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"tallybook/archive"
@@ -46,18 +47,24 @@ func ReadPriceChanges(text []byte) ([]PriceChange, error) {
 	return list, nil
 }
 
-// changeOf is the first change of a price, or nil.
-func changeOf(changes []PriceChange, p *schemas.InvoicePrice) *PriceChange {
-	for i := range changes {
-		c, endpoint := &changes[i], ""
+// String names the price: shop v1 (every endpoint) of standard.
+func (c *PriceChange) String() string {
+	endpoint := "(every endpoint)"
+	if c.Endpoint != nil {
+		endpoint = *c.Endpoint
+	}
+	return fmt.Sprintf("%s %s %s of %s", c.API, c.Version, endpoint, c.PricingModel)
+}
+
+// changeOf is the place of the first change of a price, or -1.
+func changeOf(changes []PriceChange, p *schemas.InvoicePrice) int {
+	return slices.IndexFunc(changes, func(c PriceChange) bool {
+		endpoint := ""
 		if c.Endpoint != nil {
 			endpoint = *c.Endpoint
 		}
-		if c.API == p.API && c.Version == p.Version && endpoint == p.Endpoint && c.PricingModel == p.PricingModel {
-			return c
-		}
-	}
-	return nil
+		return c.API == p.API && c.Version == p.Version && endpoint == p.Endpoint && c.PricingModel == p.PricingModel
+	})
 }
 
 // Preview is what a document's own period would have come to with other prices.
@@ -71,6 +78,7 @@ type Preview struct {
 // PreviewLine is a price as it was and as it would be.
 type PreviewLine struct {
 	Title, Quantity, Was, Would string
+	Change                      int // its place among the changes
 }
 
 // PreviewInvoice rates the rows of a document again, up to its cut, with changed
@@ -90,7 +98,7 @@ func PreviewInvoice(ctx context.Context, ar *archive.Archive, st *store.Store, i
 		return nil, err
 	}
 	for n := range s.totals {
-		if c := changeOf(changes, &period.Prices[n]); c != nil && c.Model == perEvent {
+		if c := changeOf(changes, &period.Prices[n]); c >= 0 && changes[c].Model == perEvent {
 			s.totals[n].single = true
 		}
 	}
@@ -109,12 +117,12 @@ func PreviewInvoice(ctx context.Context, ar *archive.Archive, st *store.Store, i
 			return nil, err
 		}
 		after, changed := before, *old
-		if c := changeOf(changes, old); c != nil {
-			changed.Model, changed.Params = c.Model, c.Params
+		if c := changeOf(changes, old); c >= 0 {
+			changed.Model, changed.Params = changes[c].Model, changes[c].Params
 			if after, err = rateTotal(&changed, &s.totals[n], &period, i.Currency); err != nil {
 				return nil, err
 			}
-			p.Lines = append(p.Lines, PreviewLine{title(old), s.totals[n].quantity.String(), text(before.amount), text(after.amount)})
+			p.Lines = append(p.Lines, PreviewLine{title(old), s.totals[n].quantity.String(), text(before.amount), text(after.amount), c})
 		}
 		was, would = append(was, before), append(would, after)
 	}

@@ -23,7 +23,7 @@ func TestPreviewInvoice(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if len(p.Lines) != 1 || [3]string{p.Was, p.Would, p.Lines[0].Would} != want {
+		if len(p.Lines) != 1 || p.Lines[0].Change != 0 || [3]string{p.Was, p.Would, p.Lines[0].Would} != want {
 			t.Errorf("%s: got %s, %s, %+v", text, p.Was, p.Would, p.Lines)
 		}
 	}

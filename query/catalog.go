@@ -89,6 +89,10 @@ func (f *faults) quota(field string, q *schemas.Quota) *schemas.Quota {
 	return q
 }
 
+// quotaTypes are what the members of a quota are.
+var quotaTypes = map[string]string{"limit": "a number of 0 or more", "period": "hour, day, month or a cron expression of five fields",
+	"route": "the name of an endpoint", "hard": "true or false", "thresholds": "a list of rising percentages"}
+
 // quotaOf reads a quota that may be left out (set is false) or null: no limit.
 func (f *faults) quotaOf(field string, text json.RawMessage) (set bool, q *schemas.Quota) {
 	if len(text) == 0 || bytes.Equal(text, []byte("null")) {
@@ -97,7 +101,13 @@ func (f *faults) quotaOf(field string, text json.RawMessage) (set bool, q *schem
 	q = new(schemas.Quota)
 	d := json.NewDecoder(bytes.NewReader(text))
 	d.DisallowUnknownFields()
-	if err := d.Decode(q); err != nil {
+	err := d.Decode(q)
+	var wrong *json.UnmarshalTypeError
+	if errors.As(err, &wrong) && wrong.Field != "" {
+		f.add(field+"."+wrong.Field, "must be %s", quotaTypes[wrong.Field])
+		return true, nil
+	}
+	if err != nil {
 		f.add(field, "must be an object of limit, period, route, hard and thresholds")
 		return true, nil
 	}
@@ -112,8 +122,8 @@ func (f *faults) account(field, account string) {
 }
 
 func (f *faults) apiKey(field, key string) {
-	if len(key) < store.MinKey || len(key) > store.MaxKey || !printable(key) {
-		f.add(field, "must have %d to %d printable ASCII characters without spaces; one is made where it is left out", store.MinKey, store.MaxKey)
+	if key == "" || len(key) > store.MaxKey || !printable(key) {
+		f.add(field, "must have 1 to %d printable ASCII characters without spaces; one is made where it is left out", store.MaxKey)
 	}
 }
 

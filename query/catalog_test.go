@@ -89,7 +89,7 @@ func TestCatalog(t *testing.T) {
 
 	made := c.call(201, "POST", "/v1/customers", `{"customerName":"Acme","pricingModelName":"standard","email":"a@example.com","timezone":"Europe/Berlin","currency":"EUR"}`)
 	id, key := made["id"].(string), made["apiKey"].(string)
-	if made["account"] != id || len(key) < store.MinKey {
+	if made["account"] != id || len(key) < 40 {
 		t.Errorf("got %v", made)
 	}
 	subs := made["subscriptions"].([]any)
@@ -184,7 +184,7 @@ func TestCatalogNamesEachField(t *testing.T) {
 		{"/v1/routes", `{"apiName":"a","apiVersion":"v","prices":[{"pricingModelName":"p","model":"graduated","params":{"tiers":[{"up_to":"5"},{"up_to":"5"},{"up_to":null}]}},
 			{"pricingModelName":"p","model":"package","params":{"package_size":"0","package_price":"x"}}]}`,
 			"[prices[0].params.tiers[1].up_to prices[1].params.package_price prices[1].params.package_size]"},
-		{"/v1/customers", `{"apiKey":"short","email":"nobody","timezone":"Mars","currency":"euro","account":"*"}`,
+		{"/v1/customers", `{"apiKey":"a key","email":"nobody","timezone":"Mars","currency":"euro","account":"*"}`,
 			"[apiKey customerName pricingModelName account email timezone currency]"},
 		{"/v1/customers", `{"customerName":"a","pricingModelName":"p","subscriptions":[{"apiVersion":"1","startsAt":"now","quota":{"limit":-5,"period":"day"}}]}`,
 			"[subscriptions[0].apiName subscriptions[0].startsAt subscriptions[0].quota.limit]"},
@@ -199,6 +199,23 @@ func TestCatalogNamesEachField(t *testing.T) {
 	c.call(400, "GET", "/v1/routes?limit=0", "")
 	c.call(400, "GET", "/v1/routes?color=red", "")
 	c.call(400, "GET", "/v1/audit?cursor=x", "")
+}
+
+func TestQuotaNamesItsMembers(t *testing.T) {
+	for text, want := range map[string]string{
+		`{"limit":5,"period":"day","hard":"yes"}`:        "quota.hard must be true or false",
+		`{"limit":5,"period":"day","thresholds":["80"]}`: "quota.thresholds must be a list of rising percentages",
+		`{"limit":5,"period":1}`:                         "quota.period must be hour, day, month or a cron expression of five fields",
+		`{"limit":{},"period":"day"}`:                    "quota.limit must be a number of 0 or more",
+		`{"limit":5,"period":"day","colour":1}`:          "quota must be an object of limit, period, route, hard and thresholds",
+		`7`:                                              "quota must be an object of limit, period, route, hard and thresholds",
+	} {
+		var bad faults
+		bad.quotaOf("quota", []byte(text))
+		if len(bad) != 1 || bad[0].Error != want {
+			t.Errorf("%s: got %v, want %s", text, bad, want)
+		}
+	}
 }
 
 func TestCatalogPages(t *testing.T) {

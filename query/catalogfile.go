@@ -112,7 +112,7 @@ func (l *located) explain(err error) error {
 		parent := path[:max(strings.LastIndexByte(path, '.'), 0)]
 		return &lineError{l.lineOf(path), fmt.Sprintf("%s is unknown; allowed in %s are %s", path, orTop(parent), namesAt(parent))}
 	}
-	return &lineError{l.lineOf(path), fmt.Sprintf("%s must be %s", path, typeName(at.GoType))}
+	return &lineError{l.lineOf(path), fmt.Sprintf("%s must be %s", orTop(path), typeName(at.GoType))}
 }
 
 func orTop(path string) string {

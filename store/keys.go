@@ -30,11 +30,9 @@ var Roles = []Role{RoleAdmin, RoleAccount, RoleIngest}
 // AnyAccount is the account of an ingest key for every account.
 const AnyAccount = "*"
 
-// MaxKey is the longest key in bytes; MinKey the shortest that a caller may choose.
-const (
-	MaxKey = 256
-	MinKey = 16
-)
+// MaxKey is the longest key in bytes. There is no shortest: administrators bring
+// keys that their customers have already.
+const MaxKey = 256
 
 // KeyHash is all that is kept of a key: an HMAC-SHA256 with a secret of the
 // installation, so that a copy of the table alone does not tell which keys
