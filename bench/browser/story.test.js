@@ -40,6 +40,14 @@ test('usage comes to what the API says', async (t) => {
 	assert.equal(await page.locator('#total strong').innerText(), value.data[0].value.toLocaleString('en'))
 })
 
+test('a question that is refused can be mended', async (t) => {
+	const page = await signIn(t, { at: '#/usage?from=yesterday&to=2026-01-15T00:00:00Z' })
+	await page.getByRole('alert').getByText('from must be').waitFor()
+	await page.getByLabel('From').fill('2026-01-12T00:00:00Z')
+	await page.keyboard.press('Enter')
+	await page.locator('#total').waitFor()
+})
+
 test('an internal error is resolved, opened and sent again', async (t) => {
 	const text = `{"specversion":"1.0","id":"browser-${Date.now()}"`
 	const { id } = await refused(text)
@@ -89,6 +97,11 @@ test('a mail is shown with its attempts', async (t) => {
 	assert.ok(sent.ok, JSON.stringify(sent.value))
 	const page = await signIn(t, { at: '#/mail/sent?to=ann@example.net' })
 	await page.getByText('Your <i>lamp</i>').first().waitFor()
+	await page.getByLabel('Account').fill('demo')
+	await page.getByRole('button', { name: 'Show', exact: true }).first().click()
+	await page.getByText('Showing account demo').waitFor()
+	await open(page, '#/mail')
+	await page.locator('td', { hasText: 'news.example.com' }).waitFor()
 	await open(page, `#/mail/sent/${sent.value.id}`)
 	await page.getByRole('heading', { name: 'Your <i>lamp</i>' }).waitFor()
 	assert.equal(await page.locator('tbody tr').count(), 1)

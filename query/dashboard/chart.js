@@ -10,6 +10,7 @@ export const colour = (n) => getComputedStyle(document.documentElement).getPrope
 // width of its place, and the colours of light and dark.
 export function chart(title, times, series, { format = compact, bars = false, height = 220 } = {}) {
 	const place = h('div', { class: 'chart', role: 'img', 'aria-label': describe(title, series, format) })
+	const step = times.length > 1 ? (times[1] - times[0]) / 1000 : 3600
 	const draw = () => {
 		const style = getComputedStyle(document.documentElement)
 		const ink = style.getPropertyValue('--muted').trim(), grid = style.getPropertyValue('--line').trim()
@@ -18,8 +19,8 @@ export function chart(title, times, series, { format = compact, bars = false, he
 		return new uPlot({
 			width: Math.max(place.clientWidth, 200), height, tzDate: (ts) => uPlot.tzDate(new Date(ts * 1000), 'UTC'),
 			legend: { show: series.length > 1, live: true }, cursor: { drag: { x: false, y: false } },
-			scales: { y: { range: (u, min, max) => [Math.min(0, min), max > 0 ? max * 1.08 : 1] } },
-			axes: [{ ...axis, values: clock }, { ...axis, size: 56, values: (u, ticks) => ticks.map(format) }],
+			scales: { x: { range: (u, min, max) => (bars ? [min - step / 2, max + step / 2] : [min, max]) }, y: { range: (u, min, max) => [Math.min(0, min), max > 0 ? max * 1.08 : 1] } },
+			axes: [{ ...axis, values: clock, incrs: marks.filter((m) => m >= step) }, { ...axis, size: 56, values: (u, ticks) => ticks.map(format) }],
 			series: [{ label: 'UTC', value: '{YYYY}-{MM}-{DD} {HH}:{mm}' }, ...series.map((s, i) => ({
 				label: s.label, stroke: s.colour ?? colour(i), width: 2, fill: bars ? (s.colour ?? colour(i)) + '99' : undefined,
 				points: { show: times.length < 3 }, value: (u, v) => (v == null ? '–' : format(v)),
@@ -37,6 +38,9 @@ export function chart(title, times, series, { format = compact, bars = false, he
 	matchMedia('(prefers-color-scheme: dark)').addEventListener('change', again)
 	return place
 }
+
+// marks are how far apart those of the time axis may be (s), never less than a window.
+const marks = [1, 5, 15, 30, 60, 300, 900, 1800, ...[1, 2, 3, 4, 6, 8, 12, 24, 48, 72, 168, 336].map((n) => n * 3600), ...[30, 60, 90, 180, 365, 730, 1825, 3650].map((n) => n * 86400)]
 
 // clock are the marks of the time axis, in 24 hours as every time here is.
 const clock = [

@@ -1,7 +1,7 @@
 // Parts that several pages have: the ways within a page, the facts of one thing,
 // pages of a list, and questions before what cannot be undone.
 import { h, say } from './dom.js'
-import { address } from './app.js'
+import { address, problem } from './app.js'
 
 // tabs are the sides of a page: [[path, title]], the current one marked.
 export function tabs(label, sides, current) {
@@ -28,6 +28,17 @@ export function filters(path, go, controls, ...more) {
 		e.preventDefault()
 		go(path, Object.fromEntries(Object.entries(controls).map(([name, control]) => [name, control.value.trim()])))
 	} }, more, h('button', { type: 'submit' }, 'Show'))
+}
+
+// under is what stands under a form: what work returns, or why there is nothing;
+// the form stays, so that what was asked wrongly can be mended.
+export async function under(form, work) {
+	try {
+		return [form, ...await work()]
+	} catch (failure) {
+		if (failure.name === 'AbortError') throw failure
+		return [form, problem(failure)]
+	}
 }
 
 // sure asks before something is done; true where the answer was verb.

@@ -3,7 +3,7 @@ import { h, section, table, field, select, mark, count, time, ms } from '../dom.
 import { get, session } from '../api.js'
 import { chart } from '../chart.js'
 import { address } from '../app.js'
-import { tabs, pager, filters } from '../parts.js'
+import { tabs, pager, filters, under } from '../parts.js'
 import { latest, iso, hour, day } from '../range.js'
 import { one } from './errorone.js'
 
@@ -19,6 +19,14 @@ export async function render(params, tools) {
 async function reported(params, { go, signal }) {
 	const range = params.from && params.to ? null : await latest('errors', 7, signal)
 	const c = { from: params.from ?? iso(range.from), to: params.to ?? iso(range.to), code: params.code ?? '', route: params.route ?? '' }
+	const f = {
+		from: h('input', { type: 'text', value: c.from, required: true, size: 20 }), to: h('input', { type: 'text', value: c.to, required: true, size: 20 }),
+		code: h('input', { type: 'text', value: c.code, size: 14 }), route: h('input', { type: 'text', value: c.route, size: 20 }),
+	}
+	return under(filters('errors', go, f, field('From', f.from), field('To', f.to), field('Code', f.code), field('Route', f.route)), () => listed(c, params, signal))
+}
+
+async function listed(c, params, signal) {
 	const query = { from: c.from, to: c.to, 'filterGroupBy[error_code]': c.code, 'filterGroupBy[endpoint]': c.route }
 	const short = Date.parse(c.to) - Date.parse(c.from) <= 2 * day
 	const intervalType = Date.parse(c.to) - Date.parse(c.from) > 60 * day ? 'y' : 'd'
@@ -27,13 +35,8 @@ async function reported(params, { go, signal }) {
 		get('/api/v1/meters/errors/query', { ...query, windowSize: short ? 'HOUR' : 'DAY', groupBy: 'error_code' }, signal),
 		get('/v1/errors', { intervalType, fromDate: c.from, toDate: c.to, endPointName: c.route, limit: perPage, cursor: params.cursor }, signal),
 	])
-	const f = {
-		from: h('input', { type: 'text', value: c.from, required: true, size: 20 }), to: h('input', { type: 'text', value: c.to, required: true, size: 20 }),
-		code: h('input', { type: 'text', value: c.code, size: 14 }), route: h('input', { type: 'text', value: c.route, size: 20 }),
-	}
 	const events = list.events.filter((e) => !c.code || e.errorCode === c.code)
 	return [
-		filters('errors', go, f, field('From', f.from), field('To', f.to), field('Code', f.code), field('Route', f.route)),
 		groups.data.length > 0 && section('Over time', byTime(times.data, c, short ? hour : day)),
 		section('By code and route', table('Errors by code and route, most first', [
 			{ title: 'Code', cell: (d) => h('a', { href: address('errors', { ...c, code: d.groupBy.error_code }) }, d.groupBy.error_code || '(none)') },
@@ -69,19 +72,21 @@ const statuses = [['0', 'open'], ['1', 'resolved'], ['2', 'sent again'], ['all',
 async function internal(params, { go, signal }) {
 	const status = params.status ?? '0'
 	const filter = { reason: params.reason, fromDate: params.from, toDate: params.to }
-	const page = await get('/v1/errors', { internal: true, status: status === 'all' ? null : status, ...filter, limit: perPage, cursor: params.cursor }, signal)
 	const f = { status: select(statuses, status), reason: h('input', { type: 'text', value: params.reason ?? '', size: 18, placeholder: 'invalid_json' }),
 		from: h('input', { type: 'text', value: params.from ?? '', size: 20, placeholder: '2026-01-01T00:00:00Z' }), to: h('input', { type: 'text', value: params.to ?? '', size: 20 }) }
-	return [
-		h('p', { class: 'lead' }, 'Records that could not be counted. Each is kept with why; after what was wrong is mended, it is sent again from here, once.'),
-		filters('errors/internal', go, f, field('Status', f.status), field('Reason', f.reason), field('From', f.from), field('To', f.to)),
-		section(null, table('Internal errors, newest first', [
-			{ title: 'Time (UTC)', cell: (e) => h('a', { href: address(`errors/internal/${encodeURIComponent(e.id)}`) }, time(e.time)) },
-			{ title: 'Reason', cell: (e) => h('code', null, e.reason) }, { title: 'What was wrong', cell: (e) => e.message },
-			{ title: 'Account', cell: (e) => e.account || '–' }, { title: 'Records', number: true, cell: (e) => count(e.records) },
-			{ title: 'Status', cell: (e) => statusOf(e) },
-		], page.errors, status === '0' ? 'Nothing is open: every record was counted, or settled.' : 'None of these.'), pager('errors/internal', params, page.next)),
-	]
+	const form = [h('p', { class: 'lead' }, 'Records that could not be counted. Each is kept with why; after what was wrong is mended, it is sent again from here, once.'),
+		filters('errors/internal', go, f, field('Status', f.status), field('Reason', f.reason), field('From', f.from), field('To', f.to))]
+	return under(form, async () => {
+		const page = await get('/v1/errors', { internal: true, status: status === 'all' ? null : status, ...filter, limit: perPage, cursor: params.cursor }, signal)
+		return [
+			section(null, table('Internal errors, newest first', [
+				{ title: 'Time (UTC)', cell: (e) => h('a', { href: address(`errors/internal/${encodeURIComponent(e.id)}`) }, time(e.time)) },
+				{ title: 'Reason', cell: (e) => h('code', null, e.reason) }, { title: 'What was wrong', cell: (e) => e.message },
+				{ title: 'Account', cell: (e) => e.account || '–' }, { title: 'Records', number: true, cell: (e) => count(e.records) },
+				{ title: 'Status', cell: (e) => statusOf(e) },
+			], page.errors, status === '0' ? 'Nothing is open: every record was counted, or settled.' : 'None of these.'), pager('errors/internal', params, page.next)),
+		]
+	})
 }
 
 export function statusOf(e) {

@@ -1,21 +1,21 @@
 // The newest events of any type, as they were sent; administrators retract them here.
 import { h, section, field, mark, time } from '../dom.js'
 import { ask, get, session } from '../api.js'
-import { filters, sure, action } from '../parts.js'
+import { filters, sure, action, under } from '../parts.js'
 
 const mostShown = 100 // the most that the API lists; older ones by a time
 
 export async function newest(params, { go, signal }) {
 	const f = { type: h('input', { type: 'text', value: params.type ?? '', size: 20, placeholder: 'api.request' }),
 		from: h('input', { type: 'text', value: params.from ?? '', size: 20, placeholder: '2026-01-01T00:00:00Z' }), to: h('input', { type: 'text', value: params.to ?? '', size: 20 }) }
-	const list = await get('/api/v1/events', { type: params.type, from: params.from, to: params.to, limit: mostShown }, signal)
-	const last = list.at(-1)?.event.time
-	return [
-		filters('events/newest', go, f, field('Type', f.type), field('From', f.from), field('Before', f.to)),
-		section('Events, newest first', h('p', { class: 'hint' }, 'As they were sent: where one was corrected, this is the original.'),
-			list.length ? h('ul', { class: 'opening' }, list.map((row) => h('li', null, entry(row)))) : h('p', { class: 'nothing' }, 'No events match.'),
-			list.length === mostShown && last && h('p', null, action('Older', async () => go('events/newest', { type: params.type, from: params.from, to: last })))),
-	]
+	return under(filters('events/newest', go, f, field('Type', f.type), field('From', f.from), field('Before', f.to)), async () => {
+		const list = await get('/api/v1/events', { type: params.type, from: params.from, to: params.to, limit: mostShown }, signal)
+		return [
+			section('Events, newest first', h('p', { class: 'hint' }, 'As they were sent: where one was corrected, this is the original.'),
+				list.length ? h('ul', { class: 'opening' }, list.map((row) => h('li', null, entry(row)))) : h('p', { class: 'nothing' }, 'No events match.'),
+				list.length === mostShown && h('p', null, action('Older', async () => go('events/newest', { type: params.type, from: params.from, to: list.at(-1).event.time })))),
+		]
+	})
 }
 
 function entry({ event: e, validationError: why, ingestedAt }) {

@@ -2,7 +2,7 @@
 import { h, section, table, field, select, mark, count, time, duration } from '../dom.js'
 import { ask, get, session, Refused } from '../api.js'
 import { address } from '../app.js'
-import { tabs, pager, filters, facts, sure, action } from '../parts.js'
+import { tabs, pager, filters, facts, sure, action, under } from '../parts.js'
 import { totals } from './mailtotals.js'
 
 const admin = () => session.who.role === 'admin'
@@ -21,18 +21,19 @@ const statusOf = (m) => [mark(statuses[m.status] ?? 'quiet', m.status), m.possib
 
 async function sent(params, { go, signal }) {
 	const { status, provider, to, from, since, before, cursor } = params
-	const page = await get('/emails', { status, provider, to, from, since, before, limit: perPage, cursor }, signal)
 	const text = (name, more) => h('input', { type: 'text', value: params[name] ?? '', size: 18, ...more })
 	const f = { status: select([['', 'any'], ...Object.keys(statuses).map((s) => [s, s])], status ?? ''), provider: text('provider'), to: text('to'), from: text('from'),
 		since: text('since', { placeholder: '2026-01-01T00:00:00Z' }), before: text('before') }
-	return [
-		filters('mail/sent', go, f, field('Status', f.status), field('Provider', f.provider), field('To', f.to), field('From', f.from), field('Since', f.since), field('Before', f.before)),
-		section(null, table('Mails, newest first', [
-			{ title: 'Taken (UTC)', cell: (m) => h('a', { href: address(`mail/sent/${encodeURIComponent(m.id)}`) }, time(m.created_at)) },
-			{ title: 'To', cell: (m) => m.to }, { title: 'Subject', cell: (m) => m.subject }, { title: 'Status', cell: statusOf }, { title: 'Provider', cell: (m) => m.provider ?? '–' },
-			admin() && { title: 'Account', cell: (m) => m.account },
-		].filter(Boolean), page.emails, 'No mails match. POST /email sends one; invoices and alerts go the same way.'), pager('mail/sent', params, page.next)),
-	]
+	return under(filters('mail/sent', go, f, field('Status', f.status), field('Provider', f.provider), field('To', f.to), field('From', f.from), field('Since', f.since), field('Before', f.before)), async () => {
+		const page = await get('/emails', { status, provider, to, from, since, before, limit: perPage, cursor }, signal)
+		return [
+			section(null, table('Mails, newest first', [
+				{ title: 'Taken (UTC)', cell: (m) => h('a', { href: address(`mail/sent/${encodeURIComponent(m.id)}`) }, time(m.created_at)) },
+				{ title: 'To', cell: (m) => m.to }, { title: 'Subject', cell: (m) => m.subject }, { title: 'Status', cell: statusOf }, { title: 'Provider', cell: (m) => m.provider ?? '–' },
+				admin() && { title: 'Account', cell: (m) => m.account },
+			].filter(Boolean), page.emails, 'No mails match. POST /email sends one; invoices and alerts go the same way.'), pager('mail/sent', params, page.next)),
+		]
+	})
 }
 
 async function one(id, { signal }) {

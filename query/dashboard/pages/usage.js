@@ -2,6 +2,7 @@
 import { h, section, table, field, select, count, compact, time, say } from '../dom.js'
 import { get, curl, download } from '../api.js'
 import { chart } from '../chart.js'
+import { under } from '../parts.js'
 import { latest, iso } from '../range.js'
 
 const lines = 8
@@ -15,8 +16,7 @@ export async function render(params, { go, signal }) {
 	const form = question(meters, meter, chosen, go)
 	const path = `/api/v1/meters/${encodeURIComponent(meter.slug)}/query`
 	const query = queryOf(chosen)
-	const answer = await get(path, query, signal)
-	return [form, ...shown(meter, chosen, answer), section('The same question elsewhere',
+	return under(form, async () => [...shown(meter, chosen, await get(path, query, signal)), section('The same question elsewhere',
 		h('p', null, 'This page’s address holds the question. For a shell:'), h('pre', { class: 'code', tabindex: 0 }, h('code', null, curl(path, query))),
 		h('div', { class: 'buttons' }, [['CSV', 'text/csv', 'csv'], ['Arrow', 'application/vnd.apache.arrow.stream', 'arrows']].map(([name, type, ending]) =>
 			h('button', { type: 'button', class: 'plain', onclick: async () => {
@@ -25,7 +25,7 @@ export async function render(params, { go, signal }) {
 				} catch (failure) {
 					say(failure.message)
 				}
-			} }, `Download ${name}`))))]
+			} }, `Download ${name}`))))])
 }
 
 // queryOf is the API's form of what was chosen; "status=500, api=shop" filters.
