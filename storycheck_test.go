@@ -92,16 +92,26 @@ func (s *story) checkMonths(list []storyDocument, latest *storyDocument) {
 	}
 }
 
-// checkNote: a credit note takes back the whole invoice, whose month is settled.
+// checkNote: with a credit note the invoice's month is settled: nothing stays
+// billed for it, by whatever document it was.
 func (s *story) checkNote(number string, note *storyDocument) {
 	s.t.Helper()
-	for _, d := range s.documents() {
-		if d.Number != number {
+	list := s.documents()
+	for _, own := range list {
+		if own.Number != number {
 			continue
 		}
-		s.settled[d.ID] = true
-		if sum := new(big.Rat).Add(s.rat(d.Total), s.rat(note.Total)); sum.Sign() != 0 || note.CreditFor != number || d.Status != "credited" {
-			s.fatal("%s of %s, credited by %s of %s", d.Number, d.Total, note.Number, note.Total)
+		s.settled[own.ID] = true
+		left := new(big.Rat)
+		for _, d := range list {
+			for _, l := range d.Lines {
+				if d.Status != "draft" && d.Customer == own.Customer && l.Month == own.Month {
+					left.Add(left, s.rat(l.Amount))
+				}
+			}
+		}
+		if left.Sign() != 0 || note.CreditFor != number || own.Status != "credited" {
+			s.fatal("%s of %s, credited by %s of %s: %s stays billed for %s", own.Number, own.Total, note.Number, note.Total, left.FloatString(2), own.Month)
 		}
 	}
 	s.checkTotal(note)

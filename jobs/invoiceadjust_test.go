@@ -77,3 +77,78 @@ func TestCreditedAndVoid(t *testing.T) {
 	}
 	r.checkNumbers(list)
 }
+
+// What a credit note gives back is what was billed of the invoice's month in all,
+// by whatever document.
+func TestCreditOfAdjustedInvoice(t *testing.T) {
+	for name, c := range map[string]struct {
+		late        func(r *billRig, first event) event
+		adjustments []string
+		credit      []string
+		total       string
+	}{
+		"given back in part": {func(_ *billRig, first event) event { return taken(first) },
+			[]string{"adjustment 2026-01 web/a q=0 rows=2 0.00-11.00=-11.00"},
+			[]string{"credit 2026-01 base q=0 rows=0 31.00-0=-31.00", "credit 2026-01 web/a q=12 rows=1 11.00-11.00=0.00"}, "-31.00"},
+		"more of it": {func(r *billRig, _ event) event { return r.use(r.customer, "2026-01-06T10:00:00Z", "/a", "8") },
+			[]string{"adjustment 2026-01 web/a q=20 rows=2 15.00-11.00=4.00"},
+			[]string{"credit 2026-01 base q=0 rows=0 31.00-0=-31.00", "credit 2026-01 web/a q=12 rows=1 11.00--4.00=-15.00"}, "-46.00"},
+		"of a price without a line": {func(r *billRig, _ event) event { return r.use(r.customer, "2026-01-06T10:00:00Z", "/b", "8") },
+			[]string{"adjustment 2026-01 web q=8 rows=1 1.00-0.00=1.00"},
+			[]string{"credit 2026-01 base q=0 rows=0 31.00-0=-31.00", "credit 2026-01 web/a q=12 rows=1 11.00-0=-11.00",
+				"credit 2026-01 web q=0 rows=0 0--1.00=-1.00"}, "-43.00"},
+	} {
+		r := newBillRig(t)
+		r.logClock = "2026-09-01T00:00:00Z"
+		first := r.use(r.customer, "2026-01-05T10:00:00Z", "/a", "12")
+		r.write(usage0, []event{first}, nil, 0)
+		january := find(t, r.bill("2026-02-10T00:00:00Z"), "2026-01", schemas.KindInvoice)
+		r.write(usage0, []event{c.late(r, first)}, nil, 0)
+		february := find(t, r.bill("2026-03-10T00:00:00Z"), "2026-02", schemas.KindInvoice)
+		same(t, name+": February", linesOf(&february)[1:], c.adjustments)
+		var state *store.StateError
+		if _, err := r.store.VoidInvoice(t.Context(), "test", january.ID); !errors.As(err, &state) {
+			t.Errorf("%s: void: got %v, want a StateError", name, err)
+		}
+		note, err := r.store.CreditInvoice(t.Context(), "test", january.ID, "a mistake")
+		if err != nil {
+			t.Fatalf("%s: %v", name, err)
+		}
+		same(t, name+": note", linesOf(&note), c.credit)
+		if note.Total != c.total {
+			t.Errorf("%s: got %s, want %s", name, note.Total, c.total)
+		}
+		if _, err := r.prove(&note, nil); err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+		march := find(t, r.bill("2026-04-10T00:00:00Z"), "2026-03", schemas.KindInvoice)
+		same(t, name+": March", linesOf(&march)[1:], nil)
+	}
+}
+
+// The same of a minimum that the invoice did not need, and taxes follow.
+func TestCreditOfAdjustedMinimum(t *testing.T) {
+	r := newBillRig(t)
+	r.logClock = "2026-09-01T00:00:00Z"
+	taxes, minimum := []schemas.Tax{{Name: "VAT", Percent: "20"}}, schemas.DecimalText("40")
+	if _, err := r.store.UpdateCustomer(t.Context(), "test", r.customer.ID, store.CustomerUpdate{Taxes: &taxes, Minimum: &minimum}); err != nil {
+		t.Fatal(err)
+	}
+	first := r.use(r.customer, "2026-01-05T10:00:00Z", "/a", "12")
+	r.write(usage0, []event{first}, nil, 0)
+	january := find(t, r.bill("2026-02-10T00:00:00Z"), "2026-01", schemas.KindInvoice)
+	r.write(usage0, []event{taken(first)}, nil, 0)
+	r.bill("2026-03-10T00:00:00Z")
+	note, err := r.store.CreditInvoice(t.Context(), "test", january.ID, "a mistake")
+	if err != nil {
+		t.Fatal(err)
+	}
+	same(t, "note", linesOf(&note), []string{"credit 2026-01 base q=0 rows=0 31.00-0=-31.00", "credit 2026-01 web/a q=12 rows=1 11.00-11.00=0.00",
+		"credit 2026-01  q=0 rows=0 0--9.00=-9.00"})
+	if note.Net != "-40.00" || note.Total != "-48.00" {
+		t.Errorf("got %s net, %s", note.Net, note.Total)
+	}
+	if _, err := r.prove(&note, nil); err != nil {
+		t.Error(err)
+	}
+}

@@ -85,36 +85,13 @@ func (s *sheet) lineOf(kind schemas.LineKind, period, i int, r *rated, billed st
 // text is an amount as documents have it.
 func text(n rating.Number) string { return n.String() }
 
-// totalOf is what lines come to: amounts as they are, those that are rounded in
-// the sum rounded together.
-func totalOf(lines []schemas.InvoiceLine, currency string) (rating.Number, error) {
-	total, inSum := rating.NumberOf(0), rating.NumberOf(0)
-	for i := range lines {
-		amount, err := rating.ParseAmount(lines[i].Amount)
-		if err != nil {
-			return total, fmt.Errorf("amount %q of line %d: %w", lines[i].Amount, i+1, err)
-		}
-		if lines[i].InSum {
-			inSum = inSum.Plus(amount)
-		} else {
-			total = total.Plus(amount)
-		}
-	}
-	places := rating.MinorPlaces(currency)
-	total = total.Plus(inSum.Round(places))
-	if whole := total.Round(places); whole.Cmp(total) == 0 {
-		return whole, nil // 31.00, not 31
-	}
-	return total, nil // a price's currency_precision is finer than the currency
-}
-
 // summed is what all prices of a period come to together.
 func summed(all []rated, currency string) (rating.Number, error) {
 	lines := make([]schemas.InvoiceLine, len(all))
 	for i := range all {
 		lines[i] = schemas.InvoiceLine{Amount: text(all[i].amount), InSum: all[i].line.InSum}
 	}
-	return totalOf(lines, currency)
+	return rating.TotalOf(lines, currency)
 }
 
 // topUp is what a period with prices lacks of its minimum, as a rated line.

@@ -280,7 +280,11 @@ func (p *billPass) isPast(end time.Time) bool {
 	}
 	for _, pos := range p.positions {
 		logEnd, known := p.ends[pos.Partition]
-		if pos.LastOffset < 0 || pos.Clock >= at.UnixMicro() || known && pos.Next >= logEnd {
+		read := pos.LastOffset < 0 // as far as is known
+		if known {
+			read = pos.Next >= logEnd
+		}
+		if read || pos.Clock >= at.UnixMicro() {
 			continue
 		}
 		p.Progress(fmt.Sprintf("invoices of a period that ended at %s wait for the log clock of %s/%d, which is %s",

@@ -84,6 +84,33 @@ func TestInvoicesWaitForTheLog(t *testing.T) {
 	}
 }
 
+// A partition of which nothing was read yet is waited for too, where its log is
+// known to have records.
+func TestInvoicesWaitForUnreadPartitions(t *testing.T) {
+	r := newBillRig(t)
+	usage1 := schemas.Partition{Topic: schemas.Usage, ID: 1}
+	r.logClock = "2026-02-04T00:00:00Z"
+	r.write(usage0, []event{r.use(r.customer, "2026-01-05T10:00:00Z", "/a", "12")}, nil, 0)
+	if _, err := r.store.TakeOver(t.Context(), usage1, 0); err != nil {
+		t.Fatal(err)
+	}
+	r.at("2026-02-04T00:00:00Z")
+	cfg := r.config()
+	for _, c := range []struct {
+		end  int64
+		want string
+	}{{7, "draft"}, {0, "final"}} {
+		ends := map[schemas.Partition]int64{usage0: 1, usage1: c.end}
+		cfg.LogEnds = func(context.Context) (map[schemas.Partition]int64, error) { return ends, nil }
+		if err := r.run(cfg); err != nil {
+			t.Fatal(err)
+		}
+		if got := r.invoices()[0].Status; got != c.want {
+			t.Errorf("a log that ends at %d, read up to 0: got %s, want %s", c.end, got, c.want)
+		}
+	}
+}
+
 // Where rollups and archive differ, nothing is billed.
 func TestInvoicesNeedBothToAgree(t *testing.T) {
 	r := newBillRig(t)

@@ -51,7 +51,7 @@ func TestMinimumAndTaxes(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	same(t, "note", taxTexts(&note), []string{"VAT 19 of -50.00: -9.50", "City 0.333 of -50.00: -0.17", "net -50.00 total -59.67"})
+	same(t, "note", taxTexts(&note), []string{"VAT 19 of -52.00: -9.88", "City 0.333 of -52.00: -0.17", "net -52.00 total -62.05"})
 	for _, i := range []*store.Invoice{&february, &note} {
 		if _, err := r.prove(i, nil); err != nil {
 			t.Errorf("%s: %v", i.Number, err)

@@ -220,13 +220,13 @@ func (b *bill) documents() (*store.Finalization, error) {
 // place puts adjustments into the invoice, or into a credit note.
 func (b *bill) place(f *store.Finalization, periods []schemas.InvoicePeriod, adjustments []schemas.InvoiceLine) error {
 	i := f.Invoice
-	together, err := totalOf(slices.Concat(i.Lines, adjustments), b.currency)
+	together, err := rating.TotalOf(slices.Concat(i.Lines, adjustments), b.currency)
 	if err != nil {
 		return err
 	}
 	if together.Sign() >= 0 {
 		i.Periods, i.Lines = append(i.Periods, periods...), append(i.Lines, adjustments...)
-		return sumUp(i)
+		return rating.SumUp(i)
 	}
 	note := b.document(schemas.KindCreditNote)
 	note.Periods[0].Invoice, note.Periods[0].Prices = note.ID, []schemas.InvoicePrice{}
@@ -234,7 +234,7 @@ func (b *bill) place(f *store.Finalization, periods []schemas.InvoicePeriod, adj
 	note.Unrated.Quantity = text(rating.NumberOf(0))
 	note.Reason = "late events and corrections of months that were billed before"
 	f.Credit = note
-	return errors.Join(sumUp(i), sumUp(note))
+	return errors.Join(rating.SumUp(i), rating.SumUp(note))
 }
 
 func (b *bill) document(kind schemas.InvoiceKind) *schemas.Invoice {

@@ -88,7 +88,7 @@ type ProveConfig struct {
 // make of them. It ends at the first difference, with ErrNotProven.
 func Prove(ctx context.Context, cfg ProveConfig) error {
 	p := &prover{ProveConfig: cfg}
-	for _, step := range []func(context.Context) error{p.document, p.files, p.catalog, p.read, p.lines, p.rest} {
+	for _, step := range []func(context.Context) error{p.document, p.whose, p.files, p.catalog, p.read, p.lines, p.rest} {
 		if err := step(ctx); err != nil {
 			if p.gone > 0 && errors.Is(err, ErrNotProven) {
 				err = fmt.Errorf("%w; %d of %d files that the bundle names are gone", err, p.gone, len(p.Bundle.Files))
@@ -128,6 +128,34 @@ func (p *prover) document(context.Context) error {
 		name = "draft " + p.doc.ID
 	}
 	p.Say(fmt.Sprintf("%s of %s for %s: %d lines, %s %s", name, p.doc.Month, p.doc.Customer.Name, len(p.doc.Lines), p.doc.Total, p.doc.Currency))
+	p.Say(fmt.Sprintf("SHA-256 of the document, as on the invoice: %s", p.Bundle.Digest))
+	return nil
+}
+
+// whose: the periods are the customer's, none of their time is billed twice, and
+// lines are of the kinds that such a document has.
+func (p *prover) whose(context.Context) error {
+	d := &p.doc
+	periods := slices.Clone(d.Periods)
+	slices.SortFunc(periods, func(a, b schemas.InvoicePeriod) int { return a.Start.Compare(b.Start) })
+	for i, x := range periods {
+		if x.Customer != d.Customer.ID || x.Account != d.Customer.Account {
+			return differs("the period %s is not the customer's", x.Month)
+		}
+		if i > 0 && x.Start.Before(periods[i-1].End) {
+			return differs("the periods %s and %s overlap", periods[i-1].Month, x.Month)
+		}
+	}
+	for i, l := range d.Lines {
+		own := l.Period == 0 && d.Kind == schemas.KindInvoice
+		fits := own && (l.Kind == schemas.LineUsage || l.Kind == schemas.LineMinimum) || l.Period > 0 && l.Kind == schemas.LineAdjustment
+		if d.Kind == schemas.KindCreditNote && d.CreditOf != "" {
+			fits = l.Kind == schemas.LineCredit
+		}
+		if !fits {
+			return differs("line %d of period %d is of the kind %s, which such a document does not have there", i+1, l.Period, l.Kind)
+		}
+	}
 	return nil
 }
 
@@ -318,6 +346,10 @@ func (p *prover) line(l *schemas.InvoiceLine) error {
 		return err
 	}
 	want := s.lineOf(l.Kind, l.Period, at, &r, l.Billed, rating.NumberOf(0))
+	if l.Kind == schemas.LineCredit && l.Rows == 0 && r.amount.Sign() == 0 {
+		// The invoice had no line of it: what later documents billed is taken back.
+		want.Rated, want.Parts, want.InSum = l.Rated, l.Parts, l.InSum
+	}
 	if want.Rated != l.Rated || want.InSum != l.InSum {
 		return differs("the price comes to %s, the line says %s", want.Rated, l.Rated)
 	}
@@ -408,7 +440,7 @@ func (p *prover) rest(context.Context) error {
 			n.rows, n.quantity, p.doc.Unrated.Rows, p.doc.Unrated.Quantity)
 	}
 	want := schemas.Invoice{Currency: p.doc.Currency, Periods: p.doc.Periods, Lines: p.doc.Lines}
-	if err := sumUp(&want); err != nil {
+	if err := rating.SumUp(&want); err != nil {
 		return differs("%v", err)
 	}
 	if !sameValue(want.Taxes, p.doc.Taxes) || want.Net != p.doc.Net {

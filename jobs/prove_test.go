@@ -13,6 +13,7 @@ import (
 
 	"tallybook/archive"
 	"tallybook/schemas"
+	"tallybook/schemas/rating"
 	"tallybook/store"
 )
 
@@ -66,7 +67,7 @@ func TestProve(t *testing.T) {
 	if err != nil {
 		t.Fatalf("%v\n%s", err, strings.Join(said, "\n"))
 	}
-	if want := 3 + len(i.Lines) + 1; len(said) != want || len(i.Lines) != 3 {
+	if want := 4 + len(i.Lines) + 1; len(said) != want || len(i.Lines) != 3 {
 		t.Errorf("got %d lines, want %d:\n%s", len(said), want, strings.Join(said, "\n"))
 	}
 	// Late rows change nothing of the proof: they lie behind the cut.
@@ -281,6 +282,57 @@ func TestProveFindsDocuments(t *testing.T) {
 	r.sql(`UPDATE invoices SET document = replace(document, '"total":"', '"total":"9')`)
 	if _, err := r.store.Invoice(t.Context(), i.ID); !errors.Is(err, store.ErrDigest) {
 		t.Errorf("a changed document in the store: got %v, want ErrDigest", err)
+	}
+}
+
+// A bundle that somebody made up, with a digest that fits: rows are billed once,
+// as what they are.
+func TestProveFindsMadeUpDocuments(t *testing.T) {
+	r, i := provenRig(t)
+	madeUp := func(change func(d *schemas.Invoice)) func(*ProveConfig) {
+		return func(c *ProveConfig) {
+			var d schemas.Invoice
+			if err := json.Unmarshal(c.Bundle.Document, &d); err != nil {
+				t.Fatal(err)
+			}
+			change(&d)
+			if err := rating.SumUp(&d); err != nil {
+				t.Fatal(err)
+			}
+			text, err := json.Marshal(d)
+			if err != nil {
+				t.Fatal(err)
+			}
+			c.Bundle.Document, c.Bundle.Digest = text, digestOf(string(text))
+		}
+	}
+	if _, err := r.prove(&i, madeUp(func(*schemas.Invoice) {})); err != nil {
+		t.Fatalf("nothing made up: %v", err)
+	}
+	again := func(kind schemas.LineKind) func(d *schemas.Invoice) {
+		return func(d *schemas.Invoice) {
+			d.Periods = append(d.Periods, d.Periods[0])
+			for _, l := range d.Lines {
+				l.Period, l.Kind = 1, kind
+				d.Lines = append(d.Lines, l)
+			}
+		}
+	}
+	for name, c := range map[string]struct {
+		change func(d *schemas.Invoice)
+		want   string
+	}{
+		"a month twice, as usage":        {again(schemas.LineUsage), "overlap"},
+		"a month twice, as adjustment":   {again(schemas.LineAdjustment), "overlap"},
+		"another's month":                {func(d *schemas.Invoice) { d.Customer.ID = "another" }, "customer"},
+		"another's account":              {func(d *schemas.Invoice) { d.Customer.Account = "another" }, "customer"},
+		"an adjustment of the own month": {func(d *schemas.Invoice) { d.Lines[0].Kind = schemas.LineAdjustment }, "kind"},
+		"a credit of an invoice":         {func(d *schemas.Invoice) { d.Lines[0].Kind = schemas.LineCredit }, "kind"},
+	} {
+		_, err := r.prove(&i, madeUp(c.change))
+		if !errors.Is(err, ErrNotProven) || !strings.Contains(err.Error(), c.want) {
+			t.Errorf("%s: got %v, want %q", name, err, c.want)
+		}
 	}
 }
 

@@ -119,6 +119,9 @@ func pageLineOf(i *store.Invoice, l *schemas.InvoiceLine) pageLine {
 			p.Note = fmt.Sprintf("Adjustment of %s, %s: %s in all, less %s billed before", of.Number, of.Month, l.Rated, l.Billed)
 		case schemas.LineCredit:
 			p.Note = "Taken back"
+			if l.Billed != "0" && l.Period == 0 {
+				p.Note += ", with what later documents adjusted of it"
+			}
 		}
 	}
 	if l.IsMinimum() {

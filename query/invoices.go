@@ -15,6 +15,7 @@ import (
 	"github.com/gorilla/mux"
 
 	"tallybook/api"
+	"tallybook/query/table"
 	"tallybook/schemas"
 	"tallybook/store"
 )
@@ -281,18 +282,18 @@ func (q *Server) downloadInvoice(w http.ResponseWriter, r *http.Request) error {
 // InvoiceCSV has a row for each line, and one for each tax: its amount, and in
 // quantity what it is on.
 func InvoiceCSV(w io.Writer, i *store.Invoice) error {
-	out := csv.NewWriter(w)
+	out, text := csv.NewWriter(w), table.CSVText
 	out.Write([]string{"number", "month", "customer", "line", "kind", "api", "version", "endpoint", "model", "price_version",
 		"from", "to", "quantity", "events", "rows", "row_sum", "rated", "billed", "amount", "currency"})
 	for n, l := range InvoiceViewOf(i).Lines {
-		out.Write([]string{i.Number, l.Month, i.Customer.Name, strconv.Itoa(n + 1), string(l.Kind), l.Price.API, l.Price.Version, l.Price.Endpoint,
+		out.Write([]string{i.Number, l.Month, text(i.Customer.Name), strconv.Itoa(n + 1), string(l.Kind), text(l.Price.API), text(l.Price.Version), text(l.Price.Endpoint),
 			l.Price.Model, strconv.FormatInt(l.Price.PriceVersion, 10), l.Price.Start.Format(time.RFC3339Nano), l.Price.End.Format(time.RFC3339Nano),
 			l.Quantity, strconv.FormatInt(l.Events, 10), strconv.FormatInt(l.Rows, 10), l.RowSum.String(), l.Rated, l.Billed, l.Amount, i.Currency})
 	}
 	for _, t := range i.Taxes {
 		row := make([]string, 20)
-		row[0], row[1], row[2], row[4], row[5], row[12], row[18], row[19] = i.Number, i.Month, i.Customer.Name, "tax",
-			t.Name+" "+string(t.Percent)+" %", t.Base, t.Amount, i.Currency
+		row[0], row[1], row[2], row[4], row[5], row[12], row[18], row[19] = i.Number, i.Month, text(i.Customer.Name), "tax",
+			text(t.Name+" "+string(t.Percent)+" %"), t.Base, t.Amount, i.Currency
 		out.Write(row)
 	}
 	out.Flush()

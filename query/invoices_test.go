@@ -1,6 +1,7 @@
 package query
 
 import (
+	"bytes"
 	"encoding/json"
 	"flag"
 	"net/http/httptest"
@@ -41,7 +42,8 @@ func (f *fixture) finalInvoice(name string) (store.Customer, schemas.Invoice) {
 		f.t.Fatal(err)
 	}
 	if err = f.store.SaveDraft(f.t.Context(), l, &i, 0); err == nil {
-		err = f.store.Finalize(f.t.Context(), l, &store.Finalization{Invoice: &i, Version: 1})
+		err = f.store.Finalize(f.t.Context(), l, &store.Finalization{Invoice: &i, Version: 1,
+			Billed: schemas.Billed{Cut: i.Cut, Lines: []schemas.BilledLine{{Quantity: "15", Rows: 3, Amount: "12.50"}}}})
 	}
 	if err == nil {
 		err = f.store.EndLease(f.t.Context(), l, nil)
@@ -173,6 +175,24 @@ func TestInvoiceFiles(t *testing.T) {
 	}
 	if w := f.get("/v1/invoices/" + i.ID + "/download?format=doc"); w.Code != 400 {
 		t.Errorf("got %d", w.Code)
+	}
+}
+
+// What a spreadsheet would take for a formula is text in CSV, amounts stay numbers.
+func TestInvoiceFormulas(t *testing.T) {
+	i := store.Invoice{}
+	i.Customer.Name = `=HYPERLINK("http://evil.example")`
+	i.Periods = []schemas.InvoicePeriod{{Month: "2026-01"}}
+	i.Lines = []schemas.InvoiceLine{{Price: schemas.InvoicePrice{API: "@web", Version: "-v1", Endpoint: "+/a"}, Amount: "-5.00"}}
+	i.Taxes = []schemas.InvoiceTax{{Tax: schemas.Tax{Name: "=VAT", Percent: "19"}, Amount: "-0.95"}}
+	var b bytes.Buffer
+	if err := InvoiceCSV(&b, &i); err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{`"'=HYPERLINK(""http://evil.example"")"`, ",'@web,'-v1,'+/a,", ",-5.00,", ",'=VAT 19 %,", ",-0.95,"} {
+		if !strings.Contains(b.String(), want) {
+			t.Errorf("%s is not in\n%s", want, b.String())
+		}
 	}
 }
 

@@ -92,7 +92,8 @@ type InvoiceTax struct {
 
 // InvoiceLine is what one price comes to, or what is owed beside the prices of a
 // period up to its minimum (IsMinimum). Amount = Rated - Billed, of a credit
-// Billed - Rated; of the own period nothing was billed before.
+// Billed - Rated. Of the own period nothing was billed before; a credit has there
+// what later documents had given back of it, below 0 where they billed more.
 type InvoiceLine struct {
 	Kind     LineKind      `json:"kind"`
 	Period   int           `json:"period"` // index into Periods

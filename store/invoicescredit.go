@@ -8,10 +8,86 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"time"
 
 	"tallybook/schemas"
 	"tallybook/schemas/rating"
 )
+
+// creditNote takes an invoice back: its lines, and of its own period also what
+// later documents have adjusted, so that nothing stays billed for it, and no more
+// is given back than was.
+func creditNote(ctx context.Context, w *writeTx, i *Invoice, reason string) (*schemas.Invoice, error) {
+	note := i.Invoice
+	note.ID, note.Kind, note.Number, note.IssuedAt = newID(), schemas.KindCreditNote, "", time.Time{}
+	note.CreditOf, note.CreditFor, note.Reason = i.ID, i.Number, reason
+	note.Lines = slices.Clone(i.Lines)
+	for n := range note.Lines {
+		l := &note.Lines[n]
+		l.Kind, l.Amount = schemas.LineCredit, negated(l.Amount)
+	}
+	note.Total, note.Net, note.Taxes = negated(i.Total), negated(i.Net), slices.Clone(i.Taxes)
+	for n := range note.Taxes {
+		note.Taxes[n].Base, note.Taxes[n].Amount = negated(i.Taxes[n].Base), negated(i.Taxes[n].Amount)
+	}
+	since, err := adjustedSince(ctx, w, i)
+	if err != nil || len(since) == 0 {
+		return &note, err
+	}
+	for _, a := range since {
+		n := slices.IndexFunc(note.Lines, func(l schemas.InvoiceLine) bool { return l.Period == 0 && isOfPrice(&l.Price, &a.Price) })
+		if n < 0 {
+			n = len(note.Lines)
+			note.Lines = append(note.Lines, a)
+		}
+		l := &note.Lines[n]
+		if l.Billed, err = less(l.Rated, a.Amount); err == nil {
+			l.Amount, err = less("0", a.Amount)
+		}
+		if err != nil {
+			return nil, err
+		}
+	}
+	return &note, rating.SumUp(&note)
+}
+
+// adjustedSince are credit lines of prices of an invoice's own period, and of its
+// minimum, that come to something else by now than the invoice says: Amount is
+// what was billed in all.
+func adjustedSince(ctx context.Context, w *writeTx, i *Invoice) (lines []schemas.InvoiceLine, err error) {
+	var text string
+	err = w.conn.QueryRowContext(ctx, `SELECT billed FROM invoice_billed WHERE invoice = ?`, i.ID).Scan(&text)
+	if err != nil {
+		return nil, engineError(err)
+	}
+	var b schemas.Billed
+	if err := json.Unmarshal([]byte(text), &b); err != nil {
+		return nil, err
+	}
+	own := &i.Periods[0]
+	if len(b.Lines) != len(own.Prices) {
+		return nil, fmt.Errorf("%d lines were billed for %d prices of %s", len(b.Lines), len(own.Prices), own.Month)
+	}
+	prices := append(slices.Clone(own.Prices), schemas.InvoicePrice{Model: schemas.MinimumModel, Params: json.RawMessage(`{}`), Start: own.Start, End: own.End})
+	for n, price := range prices {
+		billed := cmp.Or(b.Minimum, "0")
+		if n < len(b.Lines) {
+			billed = b.Lines[n].Amount
+		}
+		said := "0"
+		for _, l := range i.Lines {
+			if l.Period == 0 && isOfPrice(&l.Price, &price) {
+				said = l.Amount
+			}
+		}
+		if by, err := less(billed, said); err != nil {
+			return nil, err
+		} else if !isZero(by) {
+			lines = append(lines, schemas.InvoiceLine{Kind: schemas.LineCredit, Price: price, Quantity: "0", Rated: "0", Amount: billed})
+		}
+	}
+	return lines, nil
+}
 
 // takeBackAdjustments makes what was billed for period p of an invoice less by
 // what the invoice said of it. Its cut is forgotten: the next run of invoices
@@ -56,9 +132,10 @@ func takeBackAdjustments(ctx context.Context, w *writeTx, i *Invoice, p int) err
 	return w.exec(ctx, `UPDATE invoice_billed SET billed = ?, version = version + 1 WHERE invoice = ?`, string(changed), period.Invoice)
 }
 
-// isOfPrice: a price version holds once in a subscription and period.
+// isOfPrice: a price version holds once in a subscription and period; a minimum
+// is of none.
 func isOfPrice(a, b *schemas.InvoicePrice) bool {
-	return a.Subscription == b.Subscription && a.PriceVersion == b.PriceVersion && a.Start.Equal(b.Start)
+	return a.Model == b.Model && a.Subscription == b.Subscription && a.PriceVersion == b.PriceVersion && a.Start.Equal(b.Start)
 }
 
 func less(amount, by string) (string, error) {

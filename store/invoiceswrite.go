@@ -7,10 +7,8 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"slices"
 	"strconv"
 	"strings"
-	"time"
 
 	"tallybook/schemas"
 )
@@ -215,8 +213,8 @@ func (s *Store) PayInvoice(ctx context.Context, actor, id, payment string) (Invo
 }
 
 // VoidInvoice takes a final invoice back as if it had never been sent. Its
-// number stays taken, and its period is not billed again. One that others rest
-// on, because it adjusts earlier periods, is credited instead.
+// number stays taken, and its period is not billed again. One that adjusts
+// earlier periods, or whose own was adjusted since, is credited instead.
 func (s *Store) VoidInvoice(ctx context.Context, actor, id string) (Invoice, error) {
 	return s.changeInvoice(ctx, actor, "void", id, func(w *writeTx, i *Invoice) error {
 		switch {
@@ -227,33 +225,33 @@ func (s *Store) VoidInvoice(ctx context.Context, actor, id string) (Invoice, err
 		case len(i.Periods) > 1:
 			return &StateError{"the invoice adjusts earlier periods: credit it"}
 		}
+		since, err := adjustedSince(ctx, w, i)
+		if err != nil {
+			return err
+		}
+		if len(since) > 0 {
+			return &StateError{"what the invoice bills was adjusted by later documents: credit it"}
+		}
 		i.Status, i.Payment = "void", ""
 		return nil
 	})
 }
 
 // CreditInvoice takes a final invoice back by a credit note of its own, which is
-// returned. Its period is not billed or adjusted again; earlier periods that it
-// adjusted are owed as before it, so that the next invoice adjusts them.
+// returned, with what others have adjusted of its period since. The period is not
+// billed or adjusted again; earlier periods that it adjusted are owed as before
+// it, so that the next invoice adjusts them.
 func (s *Store) CreditInvoice(ctx context.Context, actor, id, reason string) (Invoice, error) {
 	var note schemas.Invoice
 	_, err := s.changeInvoice(ctx, actor, "credit", id, func(w *writeTx, i *Invoice) error {
 		if i.Status != "final" || i.Kind != schemas.KindInvoice {
 			return &StateError{fmt.Sprintf("the %s is %s: only a final invoice can be credited", i.Kind, i.Status)}
 		}
-		note = i.Invoice
-		note.ID, note.Kind, note.Number, note.IssuedAt = newID(), schemas.KindCreditNote, "", time.Time{}
-		note.CreditOf, note.CreditFor, note.Reason = i.ID, i.Number, reason
-		note.Total, note.Net = negated(i.Total), negated(i.Net)
-		note.Taxes = slices.Clone(i.Taxes)
-		for n := range note.Taxes {
-			note.Taxes[n].Base, note.Taxes[n].Amount = negated(i.Taxes[n].Base), negated(i.Taxes[n].Amount)
+		made, err := creditNote(ctx, w, i, reason)
+		if err != nil {
+			return err
 		}
-		note.Lines = make([]schemas.InvoiceLine, len(i.Lines))
-		for n, line := range i.Lines {
-			line.Kind, line.Amount = schemas.LineCredit, negated(line.Amount)
-			note.Lines[n] = line
-		}
+		note = *made
 		i.Status = "credited"
 		for p := range i.Periods[1:] {
 			if err := takeBackAdjustments(ctx, w, i, p+1); err != nil {
@@ -274,13 +272,15 @@ func (s *Store) CreditInvoice(ctx context.Context, actor, id, reason string) (In
 // negated is a decimal as text with the other sign; zero has none.
 func negated(text string) string {
 	switch {
-	case strings.Trim(text, "-0.") == "":
+	case isZero(text):
 		return text
 	case text[0] == '-':
 		return text[1:]
 	}
 	return "-" + text
 }
+
+func isZero(decimal string) bool { return strings.Trim(decimal, "-0.") == "" }
 
 // invoiceTold is what is told of an invoice that becomes paid, overdue or void. A
 // credited one is told of by its credit note.

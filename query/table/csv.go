@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"encoding/csv"
 	"strconv"
+	"strings"
 	"time"
 )
 
@@ -46,7 +47,20 @@ func (c *Cell) csv(t Type) string {
 	case Bool:
 		return strconv.FormatBool(c.Int != 0)
 	}
-	return c.Text
+	return CSVText(c.Text)
+}
+
+// CSVText is a text that a spreadsheet shows and does not compute: what it would
+// take for a formula has an apostrophe in front, which spreadsheets hide. Texts
+// come from whoever sends events.
+func CSVText(text string) string {
+	if text == "" || !strings.ContainsRune("=+-@\t\r", rune(text[0])) {
+		return text
+	}
+	if _, err := strconv.ParseFloat(text, 64); err == nil { // -3 is a number
+		return text
+	}
+	return "'" + text
 }
 
 func (s *csvSink) end() error {

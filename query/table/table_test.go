@@ -124,3 +124,18 @@ func TestBrokenOff(t *testing.T) {
 		}
 	}
 }
+
+// A text that a spreadsheet would compute is shown; numbers stay what they are.
+func TestFormulasInCSV(t *testing.T) {
+	two := Table{Columns: []Column{{"name", Text}, {"amount", Decimal}}}
+	less := Dec(schemas.Decimal{Units: -2})
+	for text, want := range map[string]string{
+		`=HYPERLINK("http://x","y")`: `"'=HYPERLINK(""http://x"",""y"")"`, "+1+cmd|' /C calc'!A0": `'+1+cmd|' /C calc'!A0`, "-2+3": "'-2+3", "@SUM(A1)": "'@SUM(A1)",
+		"\t=1": "'\t=1", "-3": "-3", "+49": "+49", "a=b": "a=b", "/v1/-x": "/v1/-x", "'quoted": "'quoted",
+	} {
+		got := send(t, &two, "text/csv", []Cell{String(text), less}).Body.String()
+		if want = "name,amount\n" + want + ",-2\n"; got != want {
+			t.Errorf("%q: got %q, want %q", text, got, want)
+		}
+	}
+}
