@@ -121,6 +121,16 @@ func TestCreditOfAdjustedInvoice(t *testing.T) {
 		if _, err := r.prove(&note, nil); err != nil {
 			t.Errorf("%s: %v", name, err)
 		}
+		// The invoice that adjusted it is credited too: January is not given back again.
+		if note, err = r.store.CreditInvoice(t.Context(), "test", february.ID, "another"); err != nil {
+			t.Fatalf("%s: %v", name, err)
+		}
+		if note.Total != "-31.00" {
+			t.Errorf("%s: February's note: got %s, want -31.00: %q", name, note.Total, linesOf(&note))
+		}
+		if _, err := r.prove(&note, nil); err != nil {
+			t.Errorf("%s: February's note: %v", name, err)
+		}
 		march := find(t, r.bill("2026-04-10T00:00:00Z"), "2026-03", schemas.KindInvoice)
 		same(t, name+": March", linesOf(&march)[1:], nil)
 	}

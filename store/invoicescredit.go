@@ -16,7 +16,8 @@ import (
 
 // creditNote takes an invoice back: its lines, and of its own period also what
 // later documents have adjusted, so that nothing stays billed for it, and no more
-// is given back than was.
+// is given back than was: adjustments of an invoice that was credited before this
+// one were taken back with it.
 func creditNote(ctx context.Context, w *writeTx, i *Invoice, reason string) (*schemas.Invoice, error) {
 	note := i.Invoice
 	note.ID, note.Kind, note.Number, note.IssuedAt = newID(), schemas.KindCreditNote, "", time.Time{}
@@ -31,8 +32,17 @@ func creditNote(ctx context.Context, w *writeTx, i *Invoice, reason string) (*sc
 		note.Taxes[n].Base, note.Taxes[n].Amount = negated(i.Taxes[n].Base), negated(i.Taxes[n].Amount)
 	}
 	since, err := adjustedSince(ctx, w, i)
-	if err != nil || len(since) == 0 {
+	if err != nil {
+		return nil, err
+	}
+	before, err := takenBackBefore(ctx, w, i)
+	if err != nil || len(since) == 0 && len(before) == 0 {
 		return &note, err
+	}
+	for n := range note.Lines {
+		if l := &note.Lines[n]; slices.Contains(before, l.Period) {
+			l.Billed, l.Amount = l.Rated, "0"
+		}
 	}
 	for _, a := range since {
 		n := slices.IndexFunc(note.Lines, func(l schemas.InvoiceLine) bool { return l.Period == 0 && isOfPrice(&l.Price, &a.Price) })
@@ -49,6 +59,21 @@ func creditNote(ctx context.Context, w *writeTx, i *Invoice, reason string) (*sc
 		}
 	}
 	return &note, rating.SumUp(&note)
+}
+
+// takenBackBefore are those of an invoice's periods whose own invoices were
+// credited since it adjusted them.
+func takenBackBefore(ctx context.Context, w *writeTx, i *Invoice) (periods []int, err error) {
+	for p := range i.Periods[1:] {
+		of, err := readInvoice(ctx, w.conn, i.Periods[p+1].Invoice)
+		if err != nil {
+			return nil, err
+		}
+		if of.Status == "credited" {
+			periods = append(periods, p+1)
+		}
+	}
+	return periods, nil
 }
 
 // adjustedSince are credit lines of prices of an invoice's own period, and of its
