@@ -11,11 +11,13 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"tallybook/api"
+	"tallybook/jobs"
 	"tallybook/mail"
 	"tallybook/pipeline/broker"
 	"tallybook/pipeline/collector"
 	"tallybook/pipeline/worker"
 	"tallybook/query"
+	"tallybook/schemas"
 	"tallybook/store"
 )
 
@@ -112,6 +114,16 @@ func (p *parts) answers(ready func() error) (*query.Server, error) {
 	}}
 	if p.mail != nil {
 		cfg.Mail = p.mail.Sender
+	}
+	if p.kafka != nil {
+		cfg.LogEnds = func(ctx context.Context) (map[schemas.Partition]int64, error) { return logEnds(ctx, p.store, p.kafka) }
+	}
+	cfg.Prove = func(ctx context.Context, i *store.Invoice, say func(string)) (string, error) {
+		err := proveStored(ctx, p.store, p.archive, i, say)
+		if errors.Is(err, jobs.ErrNotProven) {
+			return err.Error(), nil
+		}
+		return "", err
 	}
 	return query.New(cfg)
 }

@@ -28,16 +28,19 @@ const maxInvoiceText = 2000
 func (c *config) invoiceJob(st *store.Store, ar *archive.Archive, kafka *broker.Kafka) jobs.Job {
 	cfg := jobs.InvoicesConfig{Store: st, Archive: ar, Grace: c.InvoiceGrace, Issuer: c.InvoiceIssuer, Note: c.InvoiceNote}
 	if kafka != nil {
-		cfg.LogEnds = func(ctx context.Context) (map[schemas.Partition]int64, error) { return logEnds(ctx, st, kafka) }
+		cfg.LogEnds = func(ctx context.Context) (map[schemas.Partition]int64, error) {
+			return logEnds(ctx, st, kafka, schemas.Usage)
+		}
 	}
 	return jobs.InvoicesJob(cfg)
 }
 
-// logEnds are the ends of the partitions of the log that holds requests.
-func logEnds(ctx context.Context, st *store.Store, kafka *broker.Kafka) (map[schemas.Partition]int64, error) {
+// logEnds are the ends of the topics' partitions that have a position; of all
+// topics where none is named.
+func logEnds(ctx context.Context, st *store.Store, kafka *broker.Kafka, topics ...schemas.Topic) (map[schemas.Partition]int64, error) {
 	var positions []store.Position
 	err := st.View(ctx, func(v *store.View) (err error) {
-		positions, err = v.Positions(schemas.Usage)
+		positions, err = v.Positions(topics...)
 		return err
 	})
 	if err != nil {
@@ -279,14 +282,19 @@ func prove(ctx context.Context, c *config, name, bundle string, out io.Writer) e
 	if err != nil {
 		return err
 	}
-	if cfg.Bundle, err = jobs.NewBundle(ctx, st, &i); err != nil {
+	return proveStored(ctx, st, ar, &i, cfg.Say)
+}
+
+// proveStored proves a document of the store, whose prices must be the catalog's.
+func proveStored(ctx context.Context, st *store.Store, ar *archive.Archive, i *store.Invoice, say func(line string)) error {
+	bundle, err := jobs.NewBundle(ctx, st, i)
+	if err != nil {
 		return err
 	}
-	cfg.Price = func(version int64) (string, json.RawMessage, error) {
+	return jobs.Prove(ctx, jobs.ProveConfig{Archive: ar, Bundle: bundle, Say: say, Price: func(version int64) (string, json.RawMessage, error) {
 		p, err := st.PriceOf(ctx, version)
 		return p.Model, p.Params, err
-	}
-	return jobs.Prove(ctx, cfg)
+	}})
 }
 
 // readBundle reads a bundle; name, where it is not empty, is the document that

@@ -103,7 +103,6 @@ func NewRunner(cfg RunnerConfig) (*Runner, error) {
 // last of them has returned. A job's error is logged and counted. Call it once.
 func (r *Runner) Run(ctx context.Context) error {
 	for _, job := range r.cfg.Jobs {
-		log := r.cfg.Log.With("job", job.Name)
 		schedule, err := cron.ParseStandard(job.Schedule)
 		if err != nil {
 			return fmt.Errorf("schedule of job %s: %w", job.Name, err)
@@ -113,22 +112,26 @@ func (r *Runner) Run(ctx context.Context) error {
 				return err
 			}
 		}
-		r.cron.Schedule(schedule, cron.FuncJob(func() {
-			progress := func(text string) { log.Debug("job progress", "text", text) }
-			err := r.run(ctx, job.Name, lastDue(schedule, r.cfg.Now()), progress)
-			switch {
-			case err == nil || ctx.Err() != nil:
-			case errors.Is(err, store.ErrLeaseDone) || errors.Is(err, store.ErrLeaseHeld):
-				log.Debug("job", "err", err)
-			default:
-				log.Error("job", "err", err)
-			}
-		}))
+		r.cron.Schedule(schedule, cron.FuncJob(func() { r.serve(ctx, job.Name, lastDue(schedule, r.cfg.Now())) }))
 	}
 	r.cron.Start()
-	<-ctx.Done()
+	r.serveRequests(ctx)
 	<-r.cron.Stop().Done()
 	return nil
+}
+
+// serve runs a job for a time of its schedule, or for a request; what goes wrong
+// is logged.
+func (r *Runner) serve(ctx context.Context, job string, due time.Time) {
+	log := r.cfg.Log.With("job", job)
+	err := r.run(ctx, job, due, func(text string) { log.Debug("job progress", "text", text) })
+	switch {
+	case err == nil || ctx.Err() != nil:
+	case errors.Is(err, store.ErrLeaseDone) || errors.Is(err, store.ErrLeaseHeld):
+		log.Debug("job", "err", err)
+	default:
+		log.Error("job", "err", err)
+	}
 }
 
 // RunOnce runs a job now, out of turn. ErrRunning where it still runs.
@@ -166,6 +169,8 @@ func (r *Runner) run(ctx context.Context, name string, due time.Time, progress f
 		r.seconds.WithLabelValues(name).Set(ended.Sub(began).Seconds())
 	}()
 	err = r.leased(ctx, name, due, func(ctx context.Context, l store.Lease) error {
+		progress, stop := r.noted(ctx, l, progress)
+		defer stop()
 		if job.Leased != nil {
 			return job.Leased(ctx, l, began, progress)
 		}

@@ -9,7 +9,6 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"strings"
 
 	"tallybook/archive"
 	"tallybook/schemas"
@@ -51,20 +50,12 @@ func NewBundle(ctx context.Context, st *store.Store, i *store.Invoice) (*Bundle,
 }
 
 func proofFiles(v *store.View, i *schemas.Invoice) ([]ProofFile, error) {
-	var all []ProofFile
-	for _, p := range i.Periods {
-		files, err := v.Files(store.FileFilter{Dataset: schemas.Usage, From: p.Start.UnixMicro(), To: p.End.UnixMicro()})
-		if err != nil {
-			return nil, err
-		}
-		for _, f := range files {
-			if schemas.Below(i.Cut, f.Partition.Topic, f.Partition.ID, f.First) {
-				all = append(all, ProofFile{f.Name, f.Staged, f.Rows, hex.EncodeToString(f.SHA256[:])})
-			}
-		}
+	files, err := v.InvoiceFiles(i.Cut, i.Periods)
+	all := make([]ProofFile, len(files))
+	for n, f := range files {
+		all[n] = ProofFile{f.Name, f.Staged, f.Rows, hex.EncodeToString(f.SHA256[:])}
 	}
-	slices.SortFunc(all, func(a, b ProofFile) int { return strings.Compare(a.Name, b.Name) })
-	return slices.CompactFunc(all, func(a, b ProofFile) bool { return a.Name == b.Name }), nil
+	return all, err
 }
 
 // ErrNotProven: what was found is not what the document says.

@@ -20,6 +20,7 @@ func (q *Server) customerEndpoints() []api.Endpoint {
 		{Method: "GET", Path: customers + "/{id}", Access: api.Admin, Form: api.PlainForm, Handle: q.getCustomer},
 		{Method: "PATCH", Path: customers + "/{id}", Access: api.Admin, Form: api.PlainForm, Handle: q.patchCustomer},
 		{Method: "DELETE", Path: customers + "/{id}", Access: api.Admin, Form: api.PlainForm, Handle: q.closeCustomer},
+		{Method: "GET", Path: customers + "/{id}/quotas", Access: api.Admin, Form: api.PlainForm, Handle: q.listQuotas},
 		{Method: "GET", Path: subscriptions, Access: api.Admin, Form: api.PlainForm, Handle: q.listSubscriptions},
 		{Method: "POST", Path: subscriptions, Access: api.Admin, Form: api.PlainForm, Handle: q.createSubscription},
 		{Method: "GET", Path: subscriptions + "/{sid}", Access: api.Admin, Form: api.PlainForm, Handle: q.getSubscription},

@@ -29,7 +29,6 @@ func (q *Server) invoiceEndpoints() []api.Endpoint {
 		{Method: "GET", Path: one + "/download", Access: api.Account, Form: api.PlainForm, Handle: q.downloadInvoice},
 		{Method: "POST", Path: one + "/void", Access: api.Admin, Form: api.PlainForm, Handle: q.voidInvoice},
 		{Method: "POST", Path: one + "/credit", Access: api.Admin, Form: api.PlainForm, Handle: q.creditInvoice},
-		{Method: "GET", Path: "/v1/jobs", Access: api.Admin, Form: api.PlainForm, Handle: q.listJobs},
 	}
 }
 
@@ -298,27 +297,4 @@ func InvoiceCSV(w io.Writer, i *store.Invoice) error {
 	}
 	out.Flush()
 	return out.Error()
-}
-
-// jobRuns is how many runs of each job are shown.
-const jobRuns = 20
-
-func (q *Server) listJobs(w http.ResponseWriter, r *http.Request) error {
-	if _, err := parameters(r); err != nil {
-		return err
-	}
-	states, err := q.cfg.Store.JobStates(r.Context(), jobRuns)
-	if err != nil {
-		return err
-	}
-	for i := range states {
-		if states[i].Runs == nil {
-			states[i].Runs = []store.JobRun{}
-		}
-	}
-	if states == nil {
-		states = []store.JobState{}
-	}
-	api.WriteJSON(w, http.StatusOK, map[string]any{"jobs": states})
-	return nil
 }

@@ -1,10 +1,12 @@
 package query
 
 import (
+	"context"
 	"errors"
 	"log/slog"
 	"net/http"
 	"slices"
+	"sync"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -14,6 +16,7 @@ import (
 	"tallybook/archive"
 	"tallybook/mail"
 	"tallybook/query/engine"
+	"tallybook/schemas"
 	"tallybook/store"
 )
 
@@ -27,6 +30,12 @@ type Config struct {
 	Ready    func() error         // nil: always ready; else why /readyz says 503
 	Mail     *mail.Sender         // nil: POST /email is answered 503
 
+	// LogEnds are the ends of the log's partitions; nil: this process has no Kafka.
+	LogEnds func(context.Context) (map[schemas.Partition]int64, error)
+	// Prove computes a document again from the archive; finding says what differs,
+	// "" nothing. nil: POST /v1/invoices/{id}/prove is answered 503.
+	Prove func(ctx context.Context, i *store.Invoice, say func(line string)) (finding string, err error)
+
 	MaxRows int // 0: 250,000 groups in one answer, about 100 MB while it is made
 }
 
@@ -35,6 +44,7 @@ type Server struct {
 	cfg    Config
 	engine *engine.Engine
 	mails  mailTotals
+	proves sync.Mutex // held while a document is proven
 
 	listFiles int // archive files that a list of events may read
 }
@@ -61,7 +71,7 @@ func New(cfg Config) (*Server, error) {
 
 // Endpoints are all answers of this package.
 func (q *Server) Endpoints() []api.Endpoint {
-	return slices.Concat(q.keyEndpoints(), q.domainEndpoints(), q.totalsEndpoints(), q.dataframeEndpoints(), q.errorEndpoints(), q.usageEndpoints(), q.routeEndpoints(), q.customerEndpoints(), q.auditEndpoints(), q.emailEndpoints(), q.analyticsEndpoints(), q.appEndpoints(), q.meterEndpoints(), q.invoiceEndpoints(), q.dashboardEndpoints(), []api.Endpoint{
+	return slices.Concat(q.keyEndpoints(), q.domainEndpoints(), q.totalsEndpoints(), q.dataframeEndpoints(), q.errorEndpoints(), q.usageEndpoints(), q.routeEndpoints(), q.customerEndpoints(), q.auditEndpoints(), q.emailEndpoints(), q.analyticsEndpoints(), q.appEndpoints(), q.meterEndpoints(), q.invoiceEndpoints(), q.proofEndpoints(), q.pipelineEndpoints(), q.dashboardEndpoints(), []api.Endpoint{
 		{Method: "GET", Path: "/api/v1/meters/{slug}/query", Access: api.Account, Form: api.ProblemForm, Handle: q.queryMeter},
 		{Method: "GET", Path: "/v2/summary", Access: api.Account, Scope: api.Replace, Form: api.MessageForm, Handle: q.summary},
 		{Method: "GET", Path: "/schemas/{name:[a-z_]+}.json", Access: api.Public, Form: api.PlainForm, Handle: q.schema},

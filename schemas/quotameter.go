@@ -4,6 +4,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
+	"math"
 	"math/big"
 	"slices"
 	"time"
@@ -55,9 +56,8 @@ func NewQuotaMeter(q *Quota, subscription string, zone *time.Location) (*QuotaMe
 // share is the least decimal that is no less than percent of limit, which is
 // below 10^12, and above 0.
 func share(limit Decimal, percent int) Decimal {
-	nanos := new(big.Int).Mul(big.NewInt(limit.Units), big.NewInt(nanosPerUnit))
-	nanos.Add(nanos, big.NewInt(int64(limit.Nanos))).Mul(nanos, big.NewInt(int64(percent)))
-	nanos.Add(nanos, big.NewInt(99)).Div(nanos, big.NewInt(100))
+	nanos := nanosOf(limit)
+	nanos.Mul(nanos, big.NewInt(int64(percent))).Add(nanos, big.NewInt(99)).Div(nanos, big.NewInt(100))
 	if nanos.Sign() == 0 {
 		nanos.SetInt64(1)
 	}
@@ -86,4 +86,22 @@ func (m *QuotaMeter) Remaining(used Decimal) Decimal {
 		return Decimal{}
 	}
 	return left
+}
+
+// Percent is how much of the limit a use is, rounded down; of a limit of 0, 100.
+func (m *QuotaMeter) Percent(used Decimal) int64 {
+	limit, percent := nanosOf(m.Limit), nanosOf(used)
+	if limit.Sign() == 0 {
+		return LimitReached
+	}
+	percent.Mul(percent, big.NewInt(100)).Div(percent, limit)
+	if !percent.IsInt64() {
+		return math.MaxInt64
+	}
+	return percent.Int64()
+}
+
+func nanosOf(d Decimal) *big.Int {
+	n := new(big.Int).Mul(big.NewInt(d.Units), big.NewInt(nanosPerUnit))
+	return n.Add(n, big.NewInt(int64(d.Nanos)))
 }

@@ -6,6 +6,7 @@ import (
 	"math"
 	"reflect"
 	"testing"
+	"time"
 
 	"tallybook/schemas"
 )
@@ -242,6 +243,39 @@ func testLedger(t *testing.T, s *Store) {
 	}
 	if got := read(10, 2); !reflect.DeepEqual(got, want[1:3]) {
 		t.Errorf("two from 10 on: got %+v, want %+v", got, want[1:3])
+	}
+}
+
+// Sums by the hour are those of all rows, whatever the time that they begin at.
+func testLedgerHours(t *testing.T, s *Store) {
+	o := takeOver(t, s, usage0)
+	from := closedAt.Truncate(time.Hour)
+	for i := range 40 { // a checkpoint every 20 minutes
+		c := o.next(10)
+		c.Ledger = Ledger{First: c.From.Next, Next: c.To.Next, Records: 8, Gaps: 2, Counted: 5, Duplicate: 2, Rejected: 1, OtherKey: 3, Extra: 4}
+		c.ClosedAt = from.Add(time.Duration(i) * 20 * time.Minute)
+		o.apply(c)
+	}
+	position := o.pos
+	for _, begin := range []int{0, 5, 13} {
+		got := viewed(t, s, func(v *View) ([]LedgerHour, error) {
+			return v.LedgerHours(&position, from.Add(time.Duration(begin)*time.Hour))
+		})
+		var want []LedgerHour
+		for h := begin; h < 14; h++ {
+			n := min(int64(40-3*h), 3)
+			want = append(want, LedgerHour{Topic: schemas.Usage, Start: from.Add(time.Duration(h) * time.Hour), Checkpoints: n,
+				Ledger: Ledger{Records: 8 * n, Gaps: 2 * n, Counted: 5 * n, Duplicate: 2 * n, Rejected: n, OtherKey: 3 * n, Extra: 4 * n}})
+		}
+		if !reflect.DeepEqual(got, want) {
+			t.Errorf("from hour %d: got %+v, want %+v", begin, got, want)
+		}
+	}
+	last := viewed(t, s, func(v *View) (map[schemas.Partition]LedgerRow, error) {
+		return v.LastCheckpoints([]Position{position, {Partition: usage1}})
+	})
+	if len(last) != 1 || last[usage0].Next != position.Next {
+		t.Errorf("last checkpoints: got %+v, want one that ends at %d", last, position.Next)
 	}
 }
 

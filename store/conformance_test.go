@@ -35,6 +35,7 @@ func TestStore(t *testing.T) {
 		{"HourRollups", testHourRollups},
 		{"Files", testFiles},
 		{"Ledger", testLedger},
+		{"LedgerHours", testLedgerHours},
 		{"Errors", testErrors},
 		{"Imports", testImports},
 		{"BuildDays", testBuildDays},
@@ -292,7 +293,7 @@ func testImports(t *testing.T, s *Store) {
 	}
 	now = now.Add(time.Hour)
 	begin(Import{ID: "def"})
-	all, err := s.Imports(ctx)
+	all, err := s.Imports(ctx, 10)
 	if err != nil || len(all) != 2 || all[0].ID != "def" || all[1].ID != "abc" {
 		t.Errorf("got %+v, %v, want def, abc", all, err)
 	}

@@ -127,6 +127,26 @@ func (v *View) Files(f FileFilter) ([]ArchiveFile, error) {
 	return collect(v, scanFile, query, where.args...)
 }
 
+// InvoiceFiles are the live files, sorted by name, that may have rows of a
+// document: requests of its periods, below its cut.
+func (v *View) InvoiceFiles(cut []schemas.CutPosition, periods []schemas.InvoicePeriod) ([]ArchiveFile, error) {
+	var all []ArchiveFile
+	for _, p := range periods {
+		files, err := v.Files(FileFilter{Dataset: schemas.Usage, From: p.Start.UnixMicro(), To: p.End.UnixMicro()})
+		if err != nil {
+			return nil, err
+		}
+		for _, f := range files {
+			if schemas.Below(cut, f.Partition.Topic, f.Partition.ID, f.First) {
+				all = append(all, f)
+			}
+		}
+	}
+	byName := func(a, b ArchiveFile) int { return strings.Compare(a.Name, b.Name) }
+	slices.SortFunc(all, byName)
+	return slices.CompactFunc(all, func(a, b ArchiveFile) bool { return a.Name == b.Name }), nil
+}
+
 // Days are the days for which archive files of the topic or hour rollups of its
 // families were written, in order.
 func (v *View) Days(topic schemas.Topic) ([]schemas.Day, error) {

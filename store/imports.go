@@ -85,11 +85,11 @@ func (s *Store) changeImport(ctx context.Context, doing, id, query string, args 
 	return nil
 }
 
-// Imports are all of them, newest first.
-func (s *Store) Imports(ctx context.Context) ([]Import, error) {
+// Imports are up to limit of them, newest first.
+func (s *Store) Imports(ctx context.Context, limit int) ([]Import, error) {
 	var all []Import
 	err := s.View(ctx, func(v *View) (err error) {
-		all, err = collect(v, scanImport, `SELECT `+importColumns+` FROM imports ORDER BY begun_at DESC, id`)
+		all, err = collect(v, scanImport, `SELECT `+importColumns+` FROM imports ORDER BY begun_at DESC, id LIMIT ?`, limit)
 		return err
 	})
 	if err != nil {

@@ -133,7 +133,8 @@ type JobState struct {
 	Schedule string    `json:"schedule"`        // "" before a schedule ran anywhere
 	Holder   string    `json:"holder"`          // who ran it last
 	Until    time.Time `json:"until,omitzero"`  // while it runs: when the lease ends
-	Served   time.Time `json:"served,omitzero"` // the latest time of the schedule that was taken on
+	Served   time.Time `json:"served,omitzero"` // the latest time of the schedule, or request, that was taken on
+	Asked    time.Time `json:"asked,omitzero"`  // while a run that was asked for waits to begin
 	Runs     []JobRun  `json:"runs"`            // newest first
 }
 
@@ -145,6 +146,8 @@ type JobRun struct {
 	EndedAt time.Time `json:"endedAt,omitzero"`
 	Outcome string    `json:"outcome"` // running, ok, error, lost
 	Error   string    `json:"error,omitempty"`
+	// Progress is what a run of some seconds said last.
+	Progress string `json:"progress,omitempty"`
 }
 
 // ScheduleJob records a job's schedule, for JobStates.
@@ -165,16 +168,16 @@ func (s *Store) JobStates(ctx context.Context, runs int) ([]JobState, error) {
 	var list []JobState
 	err := s.View(ctx, func(v *View) (err error) {
 		list, err = collect(v, func(row scanner) (j JobState, err error) {
-			var until, due sql.NullInt64 // 0: none
-			err = row.Scan(&j.Name, &j.Schedule, &j.Holder, &until, &due)
-			j.Until, j.Served = timeOrZero(until), timeOrZero(due)
+			var until, due, asked sql.NullInt64 // 0: none
+			err = row.Scan(&j.Name, &j.Schedule, &j.Holder, &until, &due, &asked)
+			j.Until, j.Served, j.Asked = timeOrZero(until), timeOrZero(due), timeOrZero(asked)
 			return j, err
-		}, `SELECT job, schedule, holder, NULLIF(until, 0), NULLIF(due, 0) FROM job_leases ORDER BY job`)
+		}, `SELECT job, schedule, holder, NULLIF(until, 0), NULLIF(due, 0), CASE WHEN asked_at > due THEN asked_at END FROM job_leases ORDER BY job`)
 		for i := range list {
 			if err != nil {
 				return err
 			}
-			list[i].Runs, err = collect(v, scanJobRun, `SELECT token, holder, began_at, ended_at, outcome, error FROM job_runs
+			list[i].Runs, err = collect(v, scanJobRun, `SELECT token, holder, began_at, ended_at, outcome, error, progress FROM job_runs
 				WHERE job = ? ORDER BY token DESC LIMIT ?`, list[i].Name, runs)
 		}
 		return err
@@ -187,7 +190,7 @@ func (s *Store) JobStates(ctx context.Context, runs int) ([]JobState, error) {
 
 func scanJobRun(row scanner) (r JobRun, err error) {
 	var began, ended sql.NullInt64
-	err = row.Scan(&r.Number, &r.Holder, &began, &ended, &r.Outcome, &r.Error)
+	err = row.Scan(&r.Number, &r.Holder, &began, &ended, &r.Outcome, &r.Error, &r.Progress)
 	r.BeganAt, r.EndedAt = timeOrZero(began), timeOrZero(ended)
 	return r, err
 }

@@ -272,7 +272,7 @@ func TestCancelledImportStopsBehindABatch(t *testing.T) {
 	if !r.Resumed || r.Interrupted != 30*time.Hour || r.Events != 12_000 || len(w.records) != 12_000 {
 		t.Errorf("resumed: %+v with %d records", r, len(w.records))
 	}
-	if imports, err := j.Imports(context.Background()); err != nil || len(imports) != 1 || imports[0].Finished.IsZero() {
+	if imports, err := j.Imports(context.Background(), 10); err != nil || len(imports) != 1 || imports[0].Finished.IsZero() {
 		t.Errorf("got imports %+v, %v; want one, finished", imports, err)
 	}
 }
@@ -309,7 +309,7 @@ func TestFileThatChangesIsNotFinished(t *testing.T) {
 	if _, err := Import(context.Background(), cfg); !errors.Is(err, ErrChanged) {
 		t.Fatalf("got %v, want ErrChanged", err)
 	}
-	if imports, err := j.Imports(context.Background()); err != nil || len(imports) != 1 || !imports[0].Finished.IsZero() {
+	if imports, err := j.Imports(context.Background(), 10); err != nil || len(imports) != 1 || !imports[0].Finished.IsZero() {
 		t.Errorf("got imports %+v, %v; want one, not finished", imports, err)
 	}
 }
