@@ -10,6 +10,9 @@ const pages = [
 	{ path: 'events', title: 'Events' },
 	{ path: 'errors', title: 'Errors' },
 	{ path: 'mail', title: 'Mail' },
+	{ path: 'customers', title: 'Customers', admin: true },
+	{ path: 'invoices', title: 'Invoices' },
+	{ path: 'pipeline', title: 'Pipeline', admin: true },
 ]
 
 const main = document.getElementById('main')
@@ -129,6 +132,7 @@ async function signOut() {
 addEventListener('signed-out', () => {
 	if (!session.who) return
 	session.who = null
+	leaving.abort() // the page that was refused shows nothing more
 	signIn('The key is no longer good, or the session is over.')
 })
 addEventListener('hashchange', () => {

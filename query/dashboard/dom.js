@@ -22,8 +22,12 @@ export function table(caption, columns, rows, nothing = 'Nothing here yet.') {
 		h('table', null,
 			h('caption', null, caption),
 			h('thead', null, h('tr', null, columns.map((c) => h('th', { scope: 'col', class: c.number && 'number' }, c.title)))),
-			h('tbody', null, rows.map((row) => h('tr', null, columns.map((c) =>
-				h('td', { class: c.number && 'number', 'data-title': c.title }, c.cell(row))))))))
+			h('tbody', null, rows.map((row) => h('tr', null, columns.map((c) => cell(c, c.cell(row))))))))
+}
+
+// cell keeps what is several things together beside the title on a phone.
+function cell(column, content) {
+	return h('td', { class: column.number && 'number', 'data-title': column.title }, Array.isArray(content) ? h('div', null, content) : content)
 }
 
 // section is a part of a page under a heading.
