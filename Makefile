@@ -3,7 +3,7 @@ export CGO_ENABLED = 0
 STATICCHECK = honnef.co/go/tools/cmd/staticcheck@v0.8.1
 FUZZTIME ?= 30s
 
-.PHONY: help run cluster build test test-postgres lint bench bench-query bench-validate bench-peers chaos chaos-cluster facts fuzz clean
+.PHONY: help run cluster build test test-postgres lint bench bench-query bench-validate bench-peers bench-cluster chaos chaos-cluster facts fuzz clean
 .DEFAULT_GOAL := help
 
 help: ## this list
@@ -41,6 +41,9 @@ bench-validate: build ## access checks: how many, how quick beside 50,000 events
 
 bench-peers: ## the same job on Kafka Streams beside ours, on one Kafka; needs Java 17 and Maven (minutes)
 	go run ./bench/peers
+
+bench-cluster: ## 1, 2 and 4 pipelines on Kafka and PostgreSQL: events/s, CPU by part, freshness, a long history; needs Java 17, Maven, PostgreSQL (10 minutes at most)
+	go run ./bench/cluster
 
 chaos: ## kills the process 50 times under load and compares what was counted with what was sent
 	go run ./bench/chaos

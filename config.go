@@ -48,6 +48,7 @@ type config struct {
 	AlertHook   string        `koanf:"alert-webhook"`
 	AlertSecret string        `koanf:"alert-webhook-secret"`
 	LogLevel    string        `koanf:"log-level"`
+	CPUProfile  string        `koanf:"cpu-profile"`
 
 	Meters      []schemas.MeterDefinition `koanf:"-"` // declared in the file
 	MailSection []byte                    `koanf:"-"` // of the file
@@ -120,6 +121,7 @@ func addFlags(f *pflag.FlagSet) {
 	f.Duration("retired-keep", jobs.DefaultRetiredKeep, "how long an archive file stays in its folder after it was merged into another, for who still reads it")
 	f.String("mail-config", "", "JSON or YAML `file` of mail providers (default: mails are written to DATA/mail)")
 	f.String("log-level", "info", "debug, info, warn or error")
+	f.String("cpu-profile", "", "`file` for a profile of where this process spends its CPU, written when it ends; go tool pprof reads it")
 }
 
 const envPrefix = "TALLYBOOK_"

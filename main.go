@@ -12,6 +12,8 @@ import (
 	"syscall"
 
 	"github.com/spf13/cobra"
+
+	"tallybook/bench"
 )
 
 var version = "dev" // set by the linker
@@ -103,6 +105,13 @@ func withConfig(cmd *cobra.Command, run func(ctx context.Context, c *config) err
 	c, err := loadConfig(cmd.Root().PersistentFlags())
 	if err != nil {
 		return usageError{err}
+	}
+	if c.CPUProfile != "" {
+		stop, err := bench.CPUProfile(c.CPUProfile)
+		if err != nil {
+			return usageError{fmt.Errorf("--cpu-profile: %w", err)}
+		}
+		defer stop()
 	}
 	return run(cmd.Context(), c)
 }

@@ -1,13 +1,11 @@
 package bench
 
 import (
-	"bytes"
 	"context"
+	"errors"
 	"fmt"
-	"io"
 	"net"
 	"net/http"
-	"net/url"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -64,20 +62,7 @@ func (r *rig) serve(ctx context.Context) (*served, error) {
 }
 
 // post sends events and demands that all were accepted.
-func (s *served) post(body []byte) error {
-	res, err := s.client.Post(s.url+"/api/v1/events", "application/cloudevents-batch+json", bytes.NewReader(body))
-	if err != nil {
-		return err
-	}
-	defer res.Body.Close()
-	if _, err := io.Copy(io.Discard, res.Body); err != nil {
-		return err
-	}
-	if res.StatusCode != http.StatusNoContent {
-		return fmt.Errorf("collector answered %s", res.Status)
-	}
-	return nil
-}
+func (s *served) post(body []byte) error { return post(s.client, s.url, body) }
 
 // bodies are n requests of size events each.
 func bodies(ctx context.Context, n, size int, load producer.GenerateConfig) ([][]byte, error) {
@@ -157,18 +142,6 @@ func Collector(ctx context.Context, dir string, connections, size, requests int)
 	return CollectorResult{Events: int64(requests * size), Wall: wall, P50: took[len(took)/2], P99: took[len(took)*99/100]}, err
 }
 
-// FreshnessResult says how long after its 2xx an event was in the meter query.
-type FreshnessResult struct {
-	Rate          float64 // events a second that really flowed beside it
-	Probes        int
-	P50, P99, Max time.Duration
-}
-
-func (r FreshnessResult) String() string {
-	return fmt.Sprintf("p50 %s  p99 %s  max %s  (%d probes beside %.0f events/s)", r.P50.Round(time.Millisecond),
-		r.P99.Round(time.Millisecond), r.Max.Round(time.Millisecond), r.Probes, r.Rate)
-}
-
 // Freshness sends rate events a second over HTTP for the given time; beside
 // them single events of accounts of their own, each watched through the meter
 // query until it is counted.
@@ -200,31 +173,13 @@ func Freshness(ctx context.Context, dir string, rate int, lasts time.Duration) (
 	began := time.Now()
 	flowed := make(chan error, 1)
 	go func() { flowed <- s.flow(all, time.Second*size/time.Duration(rate), &sent) }()
-	var mu sync.Mutex
-	var seen []time.Duration
-	var failed error
-	var probes sync.WaitGroup
-	for n := 0; time.Since(began) < lasts-2*time.Second; n++ {
-		probes.Go(func() {
-			took, err := s.probe(fmt.Sprintf("probe-%d", n))
-			mu.Lock()
-			defer mu.Unlock()
-			if seen = append(seen, took); err != nil {
-				failed = err
-			}
-		})
-		time.Sleep(40 * time.Millisecond)
-	}
-	probes.Wait()
-	if err := <-flowed; err != nil {
+	prober := Prober{Collect: s.url, Ask: s.url, Name: "probe", Every: 40 * time.Millisecond, Poll: 10 * time.Millisecond, Client: s.client}
+	res, err := prober.Run(ctx, lasts-2*time.Second)
+	if err := errors.Join(err, <-flowed); err != nil {
 		return FreshnessResult{}, err
 	}
-	if failed != nil {
-		return FreshnessResult{}, failed
-	}
-	slices.Sort(seen)
-	return FreshnessResult{Rate: float64(sent.Load()) / time.Since(began).Seconds(), Probes: len(seen),
-		P50: seen[len(seen)/2], P99: seen[len(seen)*99/100], Max: seen[len(seen)-1]}, nil
+	res.Rate = float64(sent.Load()) / time.Since(began).Seconds()
+	return res, nil
 }
 
 // flow posts the bodies at a steady pace, several at a time where one is slow.
@@ -250,33 +205,4 @@ func (s *served) flow(all [][]byte, every time.Duration, sent *atomic.Int64) err
 		}
 	}
 	return nil
-}
-
-// probe sends one event and returns the time from its 2xx until it is counted.
-func (s *served) probe(account string) (time.Duration, error) {
-	event := fmt.Sprintf(`[{"specversion":"1.0","id":"1","source":"bench","type":"api.request","subject":%q,"data":{"endpoint":"/probe","status":200}}]`, account)
-	if err := s.post([]byte(event)); err != nil {
-		return 0, err
-	}
-	acknowledged := time.Now()
-	question := s.url + "/api/v1/meters/requests/query?subject=" + url.QueryEscape(account) +
-		"&from=" + time.Now().UTC().Truncate(time.Hour).Format(time.RFC3339)
-	for {
-		res, err := s.client.Get(question)
-		if err != nil {
-			return 0, err
-		}
-		body, err := io.ReadAll(res.Body)
-		res.Body.Close()
-		if err != nil {
-			return 0, err
-		}
-		if bytes.Contains(body, []byte(`"value":1`)) {
-			return time.Since(acknowledged), nil
-		}
-		if time.Since(acknowledged) > 30*time.Second {
-			return 0, fmt.Errorf("event of %s not counted 30 s after its 2xx: %s", account, body)
-		}
-		time.Sleep(10 * time.Millisecond)
-	}
 }

@@ -197,7 +197,7 @@ func Pipeline(ctx context.Context, cfg PipelineConfig, progress io.Writer) (Pipe
 	cpu := cpuTime()
 	began = time.Now()
 	if cfg.Profile != "" {
-		stopProfile, err := profile(cfg.Profile)
+		stopProfile, err := CPUProfile(cfg.Profile)
 		if err != nil {
 			return PipelineResult{}, err
 		}
@@ -267,7 +267,8 @@ func resetPeak() { _ = os.WriteFile("/proc/self/clear_refs", []byte("5"), 0) }
 // system does not tell.
 func peakRSS() int64 { return statusBytes("/proc/self/status", "VmHWM:") }
 
-func profile(path string) (stop func(), err error) {
+// CPUProfile writes one of this process to a file until stop.
+func CPUProfile(path string) (stop func(), err error) {
 	f, err := os.Create(path)
 	if err != nil {
 		return nil, err

@@ -137,7 +137,7 @@ func (a *answerer) ask(ctx context.Context, q *queryQuestion, first int, file st
 		}
 	}
 	if file != "" {
-		stop, err := profile(file)
+		stop, err := CPUProfile(file)
 		if err != nil {
 			return t, err
 		}

@@ -26,6 +26,7 @@ import (
 	"syscall"
 	"time"
 
+	"tallybook/bench/servers"
 	"tallybook/pipeline/broker"
 )
 
@@ -87,8 +88,8 @@ func build(ctx context.Context, work string) error {
 type bench struct {
 	work, dir, shape string
 	brokers          string
+	server           *servers.Server
 	kafka            *broker.Kafka
-	brokerPID        string
 	sent             totals
 }
 
@@ -96,21 +97,16 @@ type bench struct {
 type totals struct{ Records, Counted, Duplicates int64 }
 
 func (b *bench) run(ctx context.Context, events int64, rounds int) error {
-	kafkaDir := filepath.Join(b.dir, "kafka")
-	out, err := exec.CommandContext(ctx, "scripts/kafka.sh", "start", kafkaDir).Output()
-	if err != nil {
-		return fmt.Errorf("start Kafka: %w", err)
-	}
+	server, err := servers.Kafka(ctx, filepath.Join(b.dir, "kafka"))
 	defer func() {
-		if err := exec.Command("scripts/kafka.sh", "stop", kafkaDir).Run(); err != nil {
-			log.Print("stop Kafka: ", err)
+		if err := server.Stop(); err != nil {
+			log.Print(err)
 		}
 	}()
-	pid, err := os.ReadFile(filepath.Join(kafkaDir, "1", "pid"))
 	if err != nil {
 		return err
 	}
-	b.brokers, b.brokerPID = strings.TrimSpace(string(out)), strings.TrimSpace(string(pid))
+	b.server, b.brokers = server, server.Address
 	b.kafka = broker.NewKafka(b.brokers)
 	defer b.kafka.Close()
 	if err := b.generate(ctx, events); err != nil {

@@ -120,7 +120,7 @@ func (b *bench) awaitEnd(ctx context.Context) error {
 
 // measure runs a side and takes its time, its CPU and the broker's.
 func (b *bench) measure(r *result, side func() (*os.ProcessState, error)) error {
-	before, err := b.brokerCPU()
+	before, err := b.server.CPU()
 	if err != nil {
 		return err
 	}
@@ -130,7 +130,7 @@ func (b *bench) measure(r *result, side func() (*os.ProcessState, error)) error 
 		return err
 	}
 	r.took = time.Since(began)
-	after, err := b.brokerCPU()
+	after, err := b.server.CPU()
 	if err != nil {
 		return err
 	}
@@ -139,24 +139,6 @@ func (b *bench) measure(r *result, side func() (*os.ProcessState, error)) error 
 		r.peak = usage.Maxrss << 10 // Linux tells KiB
 	}
 	return nil
-}
-
-// brokerCPU is what the broker has used so far; Linux counts in hundredths.
-func (b *bench) brokerCPU() (time.Duration, error) {
-	stat, err := os.ReadFile("/proc/" + b.brokerPID + "/stat")
-	if err != nil {
-		return 0, err
-	}
-	fields := strings.Fields(string(stat[strings.LastIndexByte(string(stat), ')')+1:]))
-	var ticks int64
-	for _, field := range fields[11:13] { // utime, stime
-		n, err := strconv.ParseInt(field, 10, 64)
-		if err != nil {
-			return 0, err
-		}
-		ticks += n
-	}
-	return time.Duration(ticks) * 10 * time.Millisecond, nil
 }
 
 var countedPart = regexp.MustCompile(`(?m)^usage/\d+: .*; records \d+ = counted (\d+) \+ duplicate (\d+)`)

@@ -1,0 +1,149 @@
+// Package servers starts the programs that a cluster stands on, by the scripts
+// of the checkout, for benchmarks that run at its top. It tells what they cost.
+package servers
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+)
+
+// Server is one that runs in a folder of its own. Stop must follow, also where
+// the start was interrupted.
+type Server struct {
+	script, dir, end string
+	Address          string   // of Kafka host:port, of PostgreSQL a URL, of S3 the archive's URL
+	Env              []string // that its clients need
+	pid              int
+}
+
+// Kafka starts a broker.
+func Kafka(ctx context.Context, dir string) (*Server, error) {
+	s := &Server{script: "scripts/kafka.sh", dir: dir, end: "stop"}
+	out, err := s.start(ctx, filepath.Join("1", "pid"))
+	s.Address = strings.TrimSpace(out)
+	return s, err
+}
+
+// Postgres starts a PostgreSQL server that syncs, with more options of it.
+func Postgres(ctx context.Context, dir, options string) (*Server, error) {
+	s := &Server{script: "scripts/postgres.sh", dir: dir, end: "remove"}
+	out, err := s.start(ctx, filepath.Join("data", "postmaster.pid"), "PGOPTIONS_SERVER="+options)
+	s.Address = strings.TrimSpace(out)
+	return s, err
+}
+
+// S3 starts an object store.
+func S3(ctx context.Context, dir string) (*Server, error) {
+	s := &Server{script: "scripts/s3.sh", dir: dir, end: "stop"}
+	out, err := s.start(ctx, "pid")
+	for line := range strings.Lines(out) {
+		line = strings.TrimPrefix(strings.TrimSpace(line), "export ")
+		if url, ok := strings.CutPrefix(line, "S3_ARCHIVE="); ok {
+			s.Address = strings.Trim(url, "'")
+		} else {
+			s.Env = append(s.Env, strings.Fields(line)...)
+		}
+	}
+	return s, err
+}
+
+// start runs the script; pidFile is where it leaves the server's process.
+func (s *Server) start(ctx context.Context, pidFile string, env ...string) (string, error) {
+	cmd := exec.CommandContext(ctx, s.script, "start", s.dir)
+	cmd.Env = append(os.Environ(), env...)
+	cmd.Stderr = os.Stderr
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} // Ctrl-C is for us, who stop it
+	out, err := cmd.Output()
+	if err != nil {
+		return "", fmt.Errorf("%s start: %w", s.script, errors.Join(err, ctx.Err()))
+	}
+	text, err := os.ReadFile(filepath.Join(s.dir, pidFile))
+	if err != nil {
+		return "", err
+	}
+	first, _, _ := strings.Cut(string(text), "\n")
+	s.pid, err = strconv.Atoi(strings.TrimSpace(first))
+	return string(out), err
+}
+
+// Stop ends it. Of PostgreSQL nothing is left; the others leave their folders.
+func (s *Server) Stop() error {
+	if s == nil {
+		return nil
+	}
+	cmd := exec.Command(s.script, s.end, s.dir)
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	if out, err := cmd.CombinedOutput(); err != nil {
+		return fmt.Errorf("%s %s: %w: %s", s.script, s.end, err, out)
+	}
+	return nil
+}
+
+// CPU is what the server has used so far; 0 where there is none.
+func (s *Server) CPU() (time.Duration, error) {
+	if s == nil {
+		return 0, nil
+	}
+	return CPU(s.pid)
+}
+
+// CPU is what a process has used so far, with its children: those that run, and
+// those that it has waited for.
+func CPU(pid int) (time.Duration, error) {
+	own, err := readStat(pid)
+	if err != nil {
+		return 0, err
+	}
+	ticks := own.self + own.waited
+	names, err := filepath.Glob("/proc/[0-9]*")
+	if err != nil {
+		return 0, err
+	}
+	for _, name := range names {
+		n, err := strconv.Atoi(filepath.Base(name))
+		if err != nil {
+			continue
+		}
+		if st, err := readStat(n); err == nil && st.parent == pid { // others end meanwhile
+			ticks += st.self + st.waited
+		}
+	}
+	return time.Duration(ticks) * 10 * time.Millisecond, nil // Linux counts in hundredths
+}
+
+type stat struct {
+	parent       int
+	self, waited int64
+}
+
+// readStat reads /proc/PID/stat; its fields are counted from behind the name,
+// which may hold anything.
+func readStat(pid int) (st stat, err error) {
+	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	if err != nil {
+		return st, err
+	}
+	fields := strings.Fields(string(text[strings.LastIndexByte(string(text), ')')+1:]))
+	if len(fields) < 15 {
+		return st, fmt.Errorf("/proc/%d/stat has %d fields", pid, len(fields))
+	}
+	if st.parent, err = strconv.Atoi(fields[1]); err != nil {
+		return st, err
+	}
+	var ticks [4]int64 // utime, stime, and of children cutime, cstime
+	for i := range ticks {
+		if ticks[i], err = strconv.ParseInt(fields[11+i], 10, 64); err != nil {
+			return st, err
+		}
+	}
+	st.self, st.waited = ticks[0]+ticks[1], ticks[2]+ticks[3]
+	return st, nil
+}
