@@ -20,7 +20,8 @@ var parts = []struct{ prefix, part string }{
 	{"database/sql.", "SQL"},
 	{"github.com/parquet-go/", "Parquet"},
 	{"tallybook/archive.", "Parquet"},
-	{"gocloud.dev/", "Parquet"},
+	{"gocloud.dev/", "object store"},
+	{"github.com/aws/", "object store"},
 	{"tallybook/pipeline/worker.(*checkpointer).publish", "Parquet"},
 	{"tallybook/pipeline/worker.(*checkpointer)", "making checkpoints"},
 	{"tallybook/pipeline/worker.(*cells).appendTo", "making checkpoints"},
@@ -53,7 +54,8 @@ func partOf(function string) string {
 	return ""
 }
 
-// shares adds up the processes' profiles, and keeps them in a folder where one
+// shares adds up the processes' profiles, which begin with their start: the shorter
+// the run, the larger "the rest". It keeps them in a folder where one
 // is named.
 func (f *fleet) shares(keep string) (shares, error) {
 	s := shares{}
