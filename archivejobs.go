@@ -6,9 +6,10 @@ import (
 	"tallybook/store"
 )
 
-// archiveJobs are those that replace and remove files of the archive.
+// archiveJobs are those that replace files of the archive and remove what is old.
 func (c *config) archiveJobs(st *store.Store, ar *archive.Archive) []jobs.Job {
 	return []jobs.Job{
 		jobs.CompactJob(jobs.CompactConfig{Store: st, Archive: ar, After: c.CompactAfter, Keep: c.RetiredKeep}),
+		jobs.RetentionJob(jobs.RetentionConfig{Store: st, Mails: c.RetainMails, Errors: c.RetainErrors}),
 	}
 }

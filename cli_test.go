@@ -90,6 +90,20 @@ func TestHelp(t *testing.T) {
 	tallybook(t, "--version").want(t, 0, "tallybook version")
 }
 
+func TestRetainForLongEnough(t *testing.T) {
+	for _, flag := range []string{"retain-mails", "retain-errors"} {
+		for keep, allowed := range map[string]bool{"0": true, "168h": true, "167h59m59s": false, "-168h": false} {
+			flags := rootCommand().PersistentFlags()
+			if err := flags.Parse([]string{"--" + flag, keep}); err != nil {
+				t.Fatal(err)
+			}
+			if _, err := loadConfig(flags); (err == nil) != allowed || err != nil && !strings.Contains(err.Error(), "--"+flag+" "+keep) {
+				t.Errorf("--%s %s: got %v, allowed %v", flag, keep, err, allowed)
+			}
+		}
+	}
+}
+
 // Flags win over the environment, which wins over the file.
 func TestConfigOrder(t *testing.T) {
 	path := writeFile(t, "c.yaml", "data: file\nhttp: 127.0.0.1:1\npartitions: 3\ncheckpoint-interval: 3s\nbrokers: [a:1, b:2]\n")

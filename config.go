@@ -64,6 +64,8 @@ type config struct {
 
 	CompactAfter time.Duration `koanf:"compact-after"`
 	RetiredKeep  time.Duration `koanf:"retired-keep"`
+	RetainMails  time.Duration `koanf:"retain-mails"`
+	RetainErrors time.Duration `koanf:"retain-errors"`
 
 	KafkaTLS          bool   `koanf:"kafka-tls"`
 	KafkaCA           string `koanf:"kafka-ca"`
@@ -119,6 +121,8 @@ func addFlags(f *pflag.FlagSet) {
 	f.Duration("invoice-grace", jobs.DefaultGrace, "how long after its month an invoice becomes final; late events go into the next one")
 	f.Duration("compact-after", jobs.DefaultCompactAfter, "how long after a date has ended (UTC), and after they were written, its small archive files are merged")
 	f.Duration("retired-keep", jobs.DefaultRetiredKeep, "how long an archive file stays in its folder after it was merged into another, for who still reads it")
+	f.Duration("retain-mails", 0, "how long mails that were sent or given up are kept, with their Idempotency-Keys, and alerts that were delivered; at least 168h (7 days); 0: for ever")
+	f.Duration("retain-errors", 0, "how long error rows are kept that are resolved or were sent again; at least 168h (7 days); 0: for ever")
 	f.String("mail-config", "", "JSON or YAML `file` of mail providers (default: mails are written to DATA/mail)")
 	f.String("log-level", "info", "debug, info, warn or error")
 	f.String("cpu-profile", "", "`file` for a profile of where this process spends its CPU, written when it ends; go tool pprof reads it")
@@ -218,6 +222,8 @@ func (c *config) check() error {
 		return fmt.Errorf("--invoice-grace %s: allowed are 0 to 2160h (90 days)", c.InvoiceGrace)
 	case c.CompactAfter < 0 || c.RetiredKeep < 0:
 		return fmt.Errorf("--compact-after %s, --retired-keep %s: at least 0", c.CompactAfter, c.RetiredKeep)
+	case c.RetainMails != 0 && c.RetainMails < jobs.RetainAtLeast || c.RetainErrors != 0 && c.RetainErrors < jobs.RetainAtLeast:
+		return fmt.Errorf("--retain-mails %s, --retain-errors %s: allowed are 0 (for ever) and at least %s", c.RetainMails, c.RetainErrors, jobs.RetainAtLeast)
 	case !slices.Contains([]string{"debug", "info", "warn", "error"}, c.LogLevel):
 		return fmt.Errorf("--log-level %q: allowed are debug, info, warn, error", c.LogLevel)
 	}

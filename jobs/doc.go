@@ -9,6 +9,7 @@
 //	extremes least and greatest values of hours that a correction took one from
 //	reconcile runs the checks every night, and tells operators of what they find
 //	compact  large archive files of small ones; deletes those that were replaced
+//	retention removes what is older than it is to be kept
 //	invoices an invoice for each customer and month, and adjustments of those before
 //
 // A Job does its work in bounded batches and may be stopped and run again at

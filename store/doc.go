@@ -45,6 +45,7 @@
 //	corrections    every correction that was applied; its key takes each revision once
 //	stale_extremes hour rows whose least and greatest value a retraction may have made wrong
 //	errors         records that could not be processed, whole where they are not too large
+//	errors_removed how many records those stood for that retention removed
 //	unknown_keys   requests with keys that nobody has, by hour and prefix of the key's hash
 //	routes, prices, customers, subscriptions: the catalog; prices are only added, subscriptions only ended
 //	imports        imported files by content hash

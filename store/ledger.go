@@ -37,7 +37,8 @@ func scanLedger(row scanner) (LedgerRow, error) {
 	return r, err
 }
 
-// ErrorCounts is the sum of Records of the error rows by origin partition.
+// ErrorCounts is the sum of Records of the error rows by origin partition, also
+// of those that retention removed.
 func (v *View) ErrorCounts() (map[schemas.Partition]int64, error) {
 	type count struct {
 		tp      schemas.Partition
@@ -45,7 +46,9 @@ func (v *View) ErrorCounts() (map[schemas.Partition]int64, error) {
 	}
 	all, err := collect(v, func(row scanner) (c count, err error) {
 		return c, row.Scan(&c.tp.Topic, &c.tp.ID, &c.records)
-	}, `SELECT origin_topic, origin_partition, sum(records) FROM errors GROUP BY origin_topic, origin_partition`)
+	}, `SELECT topic, partition, CAST(sum(records) AS BIGINT) FROM (
+			SELECT origin_topic AS topic, origin_partition AS partition, records FROM errors
+			UNION ALL SELECT topic, partition, records FROM errors_removed) AS counted GROUP BY topic, partition`)
 	counts := make(map[schemas.Partition]int64, len(all))
 	for _, c := range all {
 		counts[c.tp] = c.records
