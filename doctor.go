@@ -106,18 +106,7 @@ func writable(dir string) error {
 
 // lock finds out who has the data folder. It holds the lock itself for an instant.
 func (d *doctor) lock() {
-	f, err := os.Open(filepath.Join(d.Data, "LOCK"))
-	if errors.Is(err, fs.ErrNotExist) {
-		return
-	}
-	if err != nil {
-		d.bad("lock of the data folder: %v", err)
-		return
-	}
-	defer f.Close()
-	if err := unix.Flock(int(f.Fd()), unix.LOCK_SH|unix.LOCK_NB); errors.Is(err, unix.EWOULDBLOCK) {
-		owner, _ := io.ReadAll(io.LimitReader(f, 20))
-		d.holder = string(owner)
+	if d.holder, _ = lockHolder(d.Data); d.holder != "" {
 		d.good("process %s runs on the data folder", d.holder)
 		return
 	}

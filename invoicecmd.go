@@ -60,7 +60,7 @@ func logEnds(ctx context.Context, st *store.Store, kafka *broker.Kafka, topics .
 // runningKafka is the Kafka of this installation: the one that was named, or that
 // of the process which has the data folder; nil: there is none.
 func (c *config) runningKafka() (*broker.Kafka, error) {
-	if held, _ := lockHolder(c.Data); !held && len(c.Brokers) == 0 {
+	if holder, _ := lockHolder(c.Data); holder == "" && len(c.Brokers) == 0 {
 		return nil, nil
 	}
 	return c.kafka()

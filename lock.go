@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
@@ -50,19 +51,19 @@ func noteBroker(dir, addr string) error {
 	return nil
 }
 
-// lockHolder is whether a process has the data folder, and where its broker
-// listens: "" where it has none, or none yet.
-func lockHolder(dir string) (held bool, broker string) {
+// lockHolder is the process that has the data folder, "" where there is none, and
+// where its broker listens: "" where it has none, or none yet.
+func lockHolder(dir string) (process, broker string) {
 	f, err := os.Open(lockPath(dir))
 	if err != nil {
-		return false, ""
+		return "", ""
 	}
 	defer f.Close()
 	if err := unix.Flock(int(f.Fd()), unix.LOCK_SH|unix.LOCK_NB); !errors.Is(err, unix.EWOULDBLOCK) {
-		return false, ""
+		return "", ""
 	}
-	_, broker = readLock(f)
-	return true, broker
+	process, broker = readLock(f)
+	return cmp.Or(process, "unknown"), broker
 }
 
 // readLock reads what the holder wrote; of a lock just taken there may be nothing.
