@@ -47,9 +47,9 @@ func jsonError(err error) error {
 	var kind *json.UnmarshalTypeError
 	if errors.As(err, &kind) {
 		if kind.Field == "" {
-			return Invalid("", "the body must be a JSON object, not a %s", kind.Value)
+			return Invalid("", "the body must be a JSON object, not %s", article(kind.Value))
 		}
-		return Invalid(kind.Field, "%s must be a %s, not a %s", kind.Field, jsonName(kind.Type.Kind().String()), kind.Value)
+		return Invalid(kind.Field, "%s must be %s, not %s", kind.Field, article(jsonName(kind.Type.Kind().String())), article(kind.Value))
 	}
 	if name, ok := strings.CutPrefix(err.Error(), "json: unknown field "); ok {
 		name = strings.Trim(name, `"`)
@@ -59,6 +59,13 @@ func jsonError(err error) error {
 		return Invalid("", "the body must be a whole JSON object")
 	}
 	return Invalid("", "the body is not valid: %v", err)
+}
+
+func article(noun string) string {
+	if strings.IndexByte("aeiou", noun[0]) >= 0 {
+		return "an " + noun
+	}
+	return "a " + noun
 }
 
 // jsonName is what JSON calls a Go kind.
