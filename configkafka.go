@@ -22,7 +22,7 @@ func (c *config) kafka() (*broker.Kafka, error) {
 	}
 	k, err := broker.Reach(a)
 	if err != nil {
-		return nil, fmt.Errorf("Kafka: %w", err)
+		return nil, fmt.Errorf("reach Kafka: %w", err)
 	}
 	return k, nil
 }
