@@ -16,6 +16,7 @@ import (
 
 	"github.com/segmentio/kafka-go"
 
+	"tallybook/pipeline/broker"
 	"tallybook/schemas"
 )
 
@@ -52,7 +53,9 @@ const manyAccounts = 24 // so that each of the partitions has some
 // send writes events with these ids, of many accounts.
 func (k *realKafka) send(t *testing.T, first, n int) {
 	t.Helper()
-	w := k.kafka.Writer(schemas.Usage)
+	fresh := broker.NewKafka(k.brokers...) // a client that is older knows the partitions of some seconds ago
+	defer fresh.Close()
+	w := fresh.Writer(schemas.Usage)
 	defer w.Close()
 	messages := make([]kafka.Message, n)
 	for i := range messages {

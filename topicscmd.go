@@ -127,13 +127,29 @@ func (t *topics) ends(ctx context.Context, topic schemas.Topic, partitions int) 
 	ends := map[schemas.Partition]int64{}
 	for id := range int32(partitions) {
 		tp := schemas.Partition{Topic: topic, ID: id}
-		_, end, err := t.kafka.Offsets(ctx, tp)
+		end, err := t.end(ctx, tp)
 		if err != nil {
 			return nil, err
 		}
 		ends[tp] = end
 	}
 	return ends, nil
+}
+
+// end waits a moment for the leader of a partition that was just made.
+func (t *topics) end(ctx context.Context, tp schemas.Partition) (end int64, err error) {
+	for try := 1; ; try++ {
+		_, end, err = t.kafka.Offsets(ctx, tp)
+		young := errors.Is(err, kafka.NotLeaderForPartition) || errors.Is(err, kafka.LeaderNotAvailable) || errors.Is(err, kafka.UnknownTopicOrPartition)
+		if !young || try == 50 {
+			return end, err
+		}
+		select {
+		case <-ctx.Done():
+			return 0, context.Cause(ctx)
+		case <-time.After(100 * time.Millisecond):
+		}
+	}
 }
 
 // behind is how many records below ends are not counted.

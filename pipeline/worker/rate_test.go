@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -266,11 +267,14 @@ func TestCatalogChangesOnTheWay(t *testing.T) {
 			r.declare(byCustomer)
 			catalog := r.catalog()
 			route := c.before(catalog)
+			var change sync.Once // files are staged beside each other
 			changed := false
 			r.setFault(func(step string) (error, error) {
-				if step == "put" && !changed { // the batch is folded, and being staged
-					changed = true
-					c.change(catalog, route)
+				if step == "put" { // the batch is folded, and being staged
+					change.Do(func() {
+						changed = true
+						c.change(catalog, route)
+					})
 				}
 				return nil, nil
 			})
