@@ -25,15 +25,7 @@ type quotaView struct {
 // listQuotas lists the quotas of subscriptions that hold now. Pages are of
 // subscriptions, so that one may be shorter than limit.
 func (q *Server) listQuotas(w http.ResponseWriter, r *http.Request) error {
-	limit, cursor, _, err := paging(r)
-	if err != nil {
-		return err
-	}
-	c, err := q.customerOf(r)
-	if err != nil {
-		return err
-	}
-	subs, err := q.cfg.Store.Subscriptions(r.Context(), c.ID, cursor, limit+1)
+	c, subs, limit, err := q.subscriptionsAsked(r)
 	if err != nil {
 		return err
 	}

@@ -73,16 +73,21 @@ func conflictOf(err error) error {
 	return api.Conflict("apiKey", createConflict)
 }
 
-func (q *Server) listSubscriptions(w http.ResponseWriter, r *http.Request) error {
+// subscriptionsAsked are those of the request's customer, one more than its limit
+// where there are more.
+func (q *Server) subscriptionsAsked(r *http.Request) (c store.Customer, list []store.Subscription, limit int, err error) {
 	limit, cursor, _, err := paging(r)
 	if err != nil {
-		return err
+		return c, nil, 0, err
 	}
-	c, err := q.customerOf(r)
-	if err != nil {
-		return err
+	if c, err = q.customerOf(r); err == nil {
+		list, err = q.cfg.Store.Subscriptions(r.Context(), c.ID, cursor, limit+1)
 	}
-	list, err := q.cfg.Store.Subscriptions(r.Context(), c.ID, cursor, limit+1)
+	return c, list, limit, err
+}
+
+func (q *Server) listSubscriptions(w http.ResponseWriter, r *http.Request) error {
+	_, list, limit, err := q.subscriptionsAsked(r)
 	if err != nil {
 		return err
 	}
