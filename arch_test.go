@@ -61,6 +61,7 @@ var mayImport = map[string][]string{
 	"mail":     {"mail", "store", "schemas"},
 	"schemas":  {"schemas"},
 	"client":   {"client"},
+	"docs":     {},
 	"bench":    {"bench", "api", "pipeline", "jobs", "query", "store", "archive", "mail", "schemas", "client"},
 }
 

@@ -1,0 +1,168 @@
+//go:build guides
+
+package docs
+
+import (
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+)
+
+const (
+	blockPatience = 2 * time.Minute // for one block: installs, builds
+	againPatience = 30 * time.Second
+)
+
+// TestGuides does what the guides say, each in a terminal of its own.
+func TestGuides(t *testing.T) {
+	binary := filepath.Join(t.TempDir(), "tallybook")
+	if out, err := exec.Command("go", "build", "-o", binary, "..").CombinedOutput(); err != nil {
+		t.Fatalf("go build: %v\n%s", err, out)
+	}
+	for _, name := range guides(t) {
+		t.Run(strings.TrimSuffix(filepath.Base(name), ".md"), func(t *testing.T) {
+			blocks, err := read(name)
+			if err != nil {
+				t.Fatal(err)
+			}
+			follow(t, name, binary, blocks)
+		})
+	}
+}
+
+// follow is the reader of one guide.
+func follow(t *testing.T, name, binary string, blocks []*block) {
+	dir := filepath.Join(t.TempDir(), "tallybook")
+	checkout(t, dir, binary)
+	ports := newPorts(t, name)
+	term := newTerminal(t, dir, ports.environment())
+	var server *service
+	for _, b := range blocks {
+		where := fmt.Sprintf("%s:%d", filepath.Base(name), b.line)
+		text := ports.here(b.text)
+		if server != nil {
+			server.settle(t)
+			if key := server.key(); key != "" {
+				text = strings.ReplaceAll(text, "tally_…", key)
+			}
+		}
+		switch {
+		case b.lang != "sh" && b.mark != "" && b.mark != "docker" && b.mark != "kubernetes":
+			term.write(t, b.mark, text)
+		case b.lang != "sh" || b.mark == "make":
+		case b.mark == "docker" || b.mark == "kubernetes":
+			if out, err := exec.Command("bash", "-n", "-c", text).CombinedOutput(); err != nil {
+				t.Fatalf("%s: bash -n: %v\n%s", where, err, out)
+			}
+		case b.mark == "server":
+			known := ""
+			if server != nil {
+				server.stop(t)
+				known = server.key()
+			}
+			server = serve(t, term, text, ports)
+			server.known = known
+			server.ready(t, where, known == "" && wantsKey(blocks))
+			server.shows(t, where, b.shown)
+		default:
+			term.step(t, where, text, b, ports)
+		}
+	}
+	term.close(t)
+}
+
+func wantsKey(blocks []*block) bool {
+	for _, b := range blocks {
+		if b.lang == "sh" && strings.Contains(b.text, "tally_…") {
+			return true
+		}
+	}
+	return false
+}
+
+// step runs a block, and holds what it prints against what the guide shows.
+func (term *terminal) step(t *testing.T, where, text string, b *block, ports *ports) {
+	for limit := time.Now().Add(againPatience); ; {
+		code, out, problems := term.run(t, where, text, b.mark == "refused")
+		out, problems = ports.there(out), ports.there(problems)
+		t.Logf("%s\n%s%s", where, out, problems)
+		same := b.shown == nil || pattern(b.shown.text).MatchString(bare(out))
+		if b.mark == "again" && !same && code == 0 && time.Now().Before(limit) {
+			term.run(t, where, "sleep 0.2", false)
+			continue
+		}
+		switch {
+		case b.mark == "refused" && code == 0:
+			t.Fatalf("%s: this was to fail:\n%s", where, b.text)
+		case b.mark != "refused" && code != 0:
+			t.Fatalf("%s: ended with %d:\n%s%s%s", where, code, b.text, out, problems)
+		case !same:
+			t.Fatalf("%s: printed\n%s\nand not, as shown,\n%s", where, out, b.shown.text)
+		}
+		return
+	}
+}
+
+// pattern is what a shown answer stands for.
+func pattern(shown string) *regexp.Regexp {
+	pieces := strings.Split(bare(shown), "…")
+	for i := range pieces {
+		pieces[i] = regexp.QuoteMeta(pieces[i])
+	}
+	return regexp.MustCompile(`(?s)^` + strings.Join(pieces, `.*`) + `$`)
+}
+
+// bare is text without its white space.
+func bare(text string) string { return strings.Join(strings.Fields(text), "") }
+
+// checkout is a copy of this one's files, as they are now.
+func checkout(t *testing.T, dir, binary string) {
+	t.Helper()
+	script := `mkdir -p "$1/bin" && cd .. && git ls-files -z --cached --others --exclude-standard |
+		while IFS= read -r -d '' f; do [ -e "$f" ] && printf '%s\0' "$f"; done | xargs -0 cp --parents -t "$1" && cp "$2" "$1/bin/"`
+	if out, err := exec.Command("bash", "-ec", script, "bash", dir, binary).CombinedOutput(); err != nil {
+		t.Fatalf("copy the checkout: %v\n%s", err, out)
+	}
+}
+
+// ports are those of a guide's text, and the free ones that stand for them.
+type ports struct{ to, from *strings.Replacer }
+
+var address = regexp.MustCompile(`127\.0\.0\.1:\d{4,5}\b`)
+
+func newPorts(t *testing.T, name string) *ports {
+	t.Helper()
+	text, err := os.ReadFile(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var to, from []string
+	seen := map[string]bool{}
+	for _, a := range append(address.FindAllString(string(text), -1), "127.0.0.1:8080", "127.0.0.1:9092") {
+		if seen[a] {
+			continue
+		}
+		seen[a] = true
+		l, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer l.Close() // when all are chosen
+		to, from = append(to, a, l.Addr().String()), append(from, l.Addr().String(), a)
+	}
+	return &ports{to: strings.NewReplacer(to...), from: strings.NewReplacer(from...)}
+}
+
+func (p *ports) here(text string) string  { return p.to.Replace(text) }
+func (p *ports) there(text string) string { return p.from.Replace(text) }
+
+// environment makes the service listen on what stands for its own ports.
+func (p *ports) environment() []string {
+	return []string{"TALLYBOOK_HTTP=" + p.here("127.0.0.1:8080"), "TALLYBOOK_KAFKA_LISTEN=" + p.here("127.0.0.1:9092")}
+}
