@@ -4,6 +4,7 @@ package docs
 
 import (
 	"fmt"
+	"hash/crc32"
 	"net"
 	"os"
 	"os/exec"
@@ -19,11 +20,25 @@ const (
 	againPatience = 30 * time.Second
 )
 
-// TestGuides does what the guides say, each in a terminal of its own.
+// TestGuides does what the guides say, each in a terminal of its own. All of them
+// have their copy of the checkout at the same place, one after the other, so that
+// Go has built it when one says make run.
 func TestGuides(t *testing.T) {
+	here, err := filepath.Abs("..")
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := filepath.Join(os.TempDir(), fmt.Sprintf("guides-%x", crc32.ChecksumIEEE([]byte(here))), "tallybook")
+	t.Cleanup(func() { discard(t, filepath.Dir(dir)) })
+	checkout(t, dir)
+	build := exec.Command("make", "-s", "build")
+	build.Dir = dir
+	if out, err := build.CombinedOutput(); err != nil {
+		t.Fatalf("make build: %v\n%s", err, out)
+	}
 	binary := filepath.Join(t.TempDir(), "tallybook")
-	if out, err := exec.Command("go", "build", "-o", binary, "..").CombinedOutput(); err != nil {
-		t.Fatalf("go build: %v\n%s", err, out)
+	if err := os.Rename(filepath.Join(dir, "bin/tallybook"), binary); err != nil {
+		t.Fatal(err)
 	}
 	for _, name := range guides(t) {
 		t.Run(strings.TrimSuffix(filepath.Base(name), ".md"), func(t *testing.T) {
@@ -31,15 +46,17 @@ func TestGuides(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			follow(t, name, binary, blocks)
+			checkout(t, dir)
+			if out, err := exec.Command("cp", binary, filepath.Join(dir, "bin")).CombinedOutput(); err != nil {
+				t.Fatalf("%v: %s", err, out)
+			}
+			follow(t, name, dir, blocks)
 		})
 	}
 }
 
 // follow is the reader of one guide.
-func follow(t *testing.T, name, binary string, blocks []*block) {
-	dir := filepath.Join(t.TempDir(), "tallybook")
-	checkout(t, dir, binary)
+func follow(t *testing.T, name, dir string, blocks []*block) {
 	ports := newPorts(t, name)
 	term := newTerminal(t, dir, ports.environment())
 	var server *service
@@ -121,13 +138,23 @@ func pattern(shown string) *regexp.Regexp {
 // bare is text without its white space.
 func bare(text string) string { return strings.Join(strings.Fields(text), "") }
 
-// checkout is a copy of this one's files, as they are now.
-func checkout(t *testing.T, dir, binary string) {
+// checkout makes dir a copy of this one's files, as they are now, and of nothing
+// else.
+func checkout(t *testing.T, dir string) {
 	t.Helper()
+	discard(t, dir)
 	script := `mkdir -p "$1/bin" && cd .. && git ls-files -z --cached --others --exclude-standard |
-		while IFS= read -r -d '' f; do [ -e "$f" ] && printf '%s\0' "$f"; done | xargs -0 cp --parents -t "$1" && cp "$2" "$1/bin/"`
-	if out, err := exec.Command("bash", "-ec", script, "bash", dir, binary).CombinedOutput(); err != nil {
+		while IFS= read -r -d '' f; do [ -e "$f" ] && printf '%s\0' "$f"; done | xargs -0 cp --parents -t "$1"`
+	if out, err := exec.Command("bash", "-ec", script, "bash", dir).CombinedOutput(); err != nil {
 		t.Fatalf("copy the checkout: %v\n%s", err, out)
+	}
+}
+
+// discard removes a folder, modules of Go in it too, which are read-only.
+func discard(t *testing.T, dir string) {
+	t.Helper()
+	if out, err := exec.Command("bash", "-c", `[ ! -e "$1" ] || { chmod -R u+w "$1"; rm -rf "$1"; }`, "bash", dir).CombinedOutput(); err != nil {
+		t.Errorf("%v: %s", err, out)
 	}
 }
 
