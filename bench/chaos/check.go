@@ -2,14 +2,10 @@ package main
 
 import (
 	"context"
-	"encoding/json"
+	"errors"
 	"fmt"
 	"log/slog"
-	"os"
-	"os/exec"
 	"path/filepath"
-	"slices"
-	"strings"
 	"time"
 
 	"tallybook/archive"
@@ -19,8 +15,6 @@ import (
 	"tallybook/schemas"
 	"tallybook/store"
 )
-
-const drainLimit = 5 * time.Minute
 
 // check waits until the log is worked off, stops the process and compares.
 func (t *test) check(ctx context.Context) error {
@@ -69,58 +63,25 @@ func (t *test) check(ctx context.Context) error {
 	if err := t.CheckErrors(ctx, st, expected); err != nil {
 		return err
 	}
-	t.checkCommands(ctx)
+	for _, name := range []string{"verify", "balance"} {
+		t.CheckCommand(name, t.child.command(ctx, name))
+	}
 	return t.checkOutside(ctx, expected, fixes, own, balance.Total.Rejected)
 }
 
-// drained waits until every position stands at the end of its log, and says how
-// many records the logs have got altogether. Nobody sends any more.
+// drained waits until the log is worked off, and says how many records it has.
 func (t *test) drained(ctx context.Context) (logged int64, err error) {
 	st, err := store.Open(ctx, filepath.Join(t.data(), "tallybook.db"), store.Options{ReadOnly: true, Log: slog.New(slog.DiscardHandler)})
 	if err != nil {
 		return 0, err
 	}
 	defer st.Close()
-	ends := map[schemas.Partition]int64{}
-	for deadline := time.Now().Add(drainLimit); ; {
-		behind, err := t.behind(ctx, st, ends)
-		if err == nil && len(behind) == 0 {
-			for _, end := range ends {
-				logged += end
-			}
-			return logged, nil
-		}
-		if time.Now().After(deadline) {
-			_, why, _ := get(t.watch.client, "http://"+t.child.http+"/readyz")
-			return 0, known.Finding(fmt.Sprintf("not worked off after %s: %s (%v); %s", drainLimit, strings.Join(behind, ", "), err, why))
-		}
-		if err := t.child.live(ctx, 100*time.Millisecond); err != nil {
-			return 0, err
-		}
+	logged, err = t.kafka.Drain(ctx, st, func(ctx context.Context) error { return t.child.live(ctx, 100*time.Millisecond) })
+	if errors.As(err, new(known.Finding)) {
+		_, why, _ := get(t.watch.client, "http://"+t.child.http+"/readyz")
+		err = fmt.Errorf("%w; %s", err, why)
 	}
-}
-
-// behind lists the partitions that are not worked off; ends keeps what Kafka
-// said. A connection from before the last kill is an error first.
-func (t *test) behind(ctx context.Context, st *store.Store, ends map[schemas.Partition]int64) (list []string, err error) {
-	var positions []store.Position
-	err = st.View(ctx, func(v *store.View) (err error) {
-		positions, err = v.Positions()
-		return err
-	})
-	for _, p := range positions {
-		if _, known := ends[p.Partition]; !known {
-			_, end, err := t.kafka.Kafka.Offsets(ctx, p.Partition)
-			if err != nil {
-				return nil, err
-			}
-			ends[p.Partition] = end
-		}
-		if end := ends[p.Partition]; p.Next != end {
-			list = append(list, fmt.Sprintf("%s/%d at %d of %d", p.Topic, p.ID, p.Next, end))
-		}
-	}
-	return list, err
+	return logged, err
 }
 
 // checkHTTP looks for each event that was posted in the archive, and returns
@@ -169,73 +130,20 @@ func (t *test) checkHTTP(ctx context.Context, st *store.Store, ar *archive.Archi
 	return counted, nil
 }
 
-// checkSums holds the ledger's sums against what was sent; own is what the
-// generator did not make.
+// checkSums holds the ledger against what was sent; own is what the generator did
+// not make.
 func (t *test) checkSums(ledger *jobs.BalanceLine, expected *producer.Expected, own, logged int64) {
 	sent, accepted, givenUp, silent := t.http.totals()
 	t.Show("kills", "%d in %s, %d of them before it was ready", t.killed, t.took.Round(time.Second), t.inStart)
-	t.Show("restart to ready", "%s", spread(t.ready))
-	t.Show("acknowledged over Kafka", "%d records; pieces sent again after an error: %d", t.kafka.Acknowledged, t.kafka.Unanswered)
+	t.Show("restart to ready", "%s", known.Spread(t.ready))
 	t.Show("accepted over HTTP", "%d of %d events; no answer to %d requests, %d events given up", accepted, sent, silent, givenUp)
-	t.Show("in the log", "%d records, %d of them there again", logged, logged-expected.Records-own)
-	t.Show("counted", "%d = %d of the generator + %d over HTTP and corrected", ledger.Counted, expected.Counted, own)
-	t.Show("late, of these", "%d", expected.Late)
-	t.Show("duplicates", "%d; the generator made %d", ledger.Duplicate, expected.Duplicates)
-	t.Show("rejected", "%d; the generator made %d", ledger.Rejected, expected.Rejected())
-	t.Show("difference", "%d", ledger.Counted-expected.Counted-own)
-	t.Show("answers while it ran", "%d (%s): positions and totals never went back", len(t.watch.took), spread(t.watch.took))
+	t.CheckLedger(ledger, known.Sent{Load: t.kafka, Expected: expected, Others: own, Logged: logged})
+	t.Show("answers while it ran", "%s: positions and totals never went back", known.Spread(t.watch.took))
 	t.Show("looks after a kill", "%d, at %d files: each has its checkpoint; died with staged files %d, before publishing %d",
 		t.dead.looks, t.dead.files, t.dead.staged, t.dead.unpublished)
-	if t.kafka.Acknowledged != expected.Records {
-		t.Find("%d records were acknowledged, the generator made %d", t.kafka.Acknowledged, expected.Records)
-	}
-	if d := ledger.Counted - expected.Counted - own; d != 0 {
-		t.Find("counted %d, should be %d: a difference of %d", ledger.Counted, expected.Counted+own, d)
-	}
-	if ledger.First != 0 || ledger.Records != logged || ledger.Counted+ledger.Duplicate+ledger.Rejected != logged {
-		t.Find("the ledger has %d records (counted %d + duplicate %d + rejected %d), the log %d",
-			ledger.Records, ledger.Counted, ledger.Duplicate, ledger.Rejected, logged)
-	}
-	if ledger.Duplicate < expected.Duplicates || ledger.Rejected < expected.Rejected() {
-		t.Find("duplicates %d and rejected %d must be at least %d and %d", ledger.Duplicate, ledger.Rejected, expected.Duplicates, expected.Rejected())
-	}
 	if t.killed > 0 && len(t.watch.took) == 0 {
 		t.Find("nobody could read anything while it ran")
 	}
-}
-
-func spread(all []time.Duration) string {
-	if len(all) == 0 {
-		return "never seen"
-	}
-	slices.Sort(all)
-	ms := func(d time.Duration) time.Duration { return d.Round(time.Millisecond) }
-	return fmt.Sprintf("p50 %s, max %s", ms(all[len(all)/2]), ms(all[len(all)-1]))
-}
-
-// checkCommands runs verify and balance as a person would.
-func (t *test) checkCommands(ctx context.Context) {
-	for _, name := range []string{"verify", "balance"} {
-		out, err := t.child.command(ctx, name).CombinedOutput()
-		t.Show(name, "%s", lastLine(out))
-		if err != nil {
-			t.Find("%s: %v\n%s", name, err, out)
-		}
-	}
-}
-
-func lastLine(out []byte) string {
-	lines := strings.Split(strings.TrimSpace(string(out)), "\n")
-	return lines[len(lines)-1]
-}
-
-// outside is what bench/readers/count.py prints.
-type outside struct {
-	Rows     map[schemas.Topic]int64 // events that are left, without refused records
-	Distinct map[schemas.Topic]int64 // identities of events and corrections
-	Own      int64                   // of source httpSource
-	Bytes    int64                   // of the others, those of corrections taken off
-	Refused  int64                   // records
 }
 
 // checkOutside counts the Parquet files with a program that is not ours.
@@ -244,17 +152,10 @@ func (t *test) checkOutside(ctx context.Context, expected *producer.Expected, fi
 		t.Show("outside reader", "not run (-python names one with duckdb)")
 		return nil
 	}
-	cmd := exec.CommandContext(ctx, t.python, "bench/readers/count.py", filepath.Join(t.data(), "archive"), httpSource)
-	cmd.Stderr = os.Stderr
-	out, err := cmd.Output()
+	got, err := known.CountOutside(ctx, t.python, filepath.Join(t.data(), "archive"), httpSource, "glob")
 	if err != nil {
-		return fmt.Errorf("outside reader (run from the repository's top folder): %w", err)
+		return err
 	}
-	var got outside
-	if err := json.Unmarshal(out, &got); err != nil {
-		return fmt.Errorf("outside reader says %q: %w", out, err)
-	}
-	var rows int64
 	for _, topic := range schemas.Topics {
 		want := expected.Topics[topic].Events
 		records := want
@@ -262,7 +163,6 @@ func (t *test) checkOutside(ctx context.Context, expected *producer.Expected, fi
 			want += own + fixes.left.Events
 			records += own + fixes.events + fixes.corrections
 		}
-		rows += got.Rows[topic]
 		if got.Rows[topic] != want || got.Distinct[topic] != records {
 			t.Find("outside reader: %s has %d events of %d records, should be %d of %d", topic, got.Rows[topic], got.Distinct[topic], want, records)
 		}
@@ -272,6 +172,6 @@ func (t *test) checkOutside(ctx context.Context, expected *producer.Expected, fi
 		t.Find("outside reader: %d events over HTTP, %d bytes, %d refused; should be %d, %d, %d",
 			got.Own, got.Bytes, got.Refused, own, bytes, refused)
 	}
-	t.Show("outside reader", "%d events, all distinct, %d refused records", rows, got.Refused)
+	t.Show("outside reader", "%d events, all distinct, %d refused records", got.Events(), got.Refused)
 	return nil
 }

@@ -27,7 +27,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"flag"
 	"fmt"
 	"math/rand/v2"
@@ -76,33 +75,11 @@ func run(ctx context.Context, o options) int {
 		fmt.Fprintln(os.Stderr, "chaos: -kills must be 0 or more, -events and -rate above 0, and there are no arguments")
 		return 2
 	}
-	work, err := os.MkdirTemp(o.dir, "tallybook-chaos-")
-	if err != nil {
-		fmt.Fprintln(os.Stderr, "chaos:", err)
-		return 2
-	}
-	t := &test{options: o, work: work, random: rand.New(rand.NewPCG(o.seed, 1))}
-	err = t.run(ctx)
-	t.Print(os.Stdout)
-	switch {
-	case err != nil:
-		fmt.Fprintf(os.Stderr, "chaos: %v\n  seed %d; data and log are in %s\n", err, o.seed, work)
-		if ctx.Err() == nil && errors.As(err, new(known.Finding)) {
-			return 1
-		}
-		return 2
-	case len(t.Findings) > 0:
-		fmt.Printf("DIFFERENCES: %d; seed %d; data and log are in %s\n", len(t.Findings), o.seed, work)
-		return 1
-	case o.keep:
-		fmt.Printf("good; data and log are in %s\n", work)
-		return 0
-	}
-	if err := os.RemoveAll(work); err != nil {
-		fmt.Fprintln(os.Stderr, "chaos:", err)
-	}
-	fmt.Println("good")
-	return 0
+	t := &test{options: o, random: rand.New(rand.NewPCG(o.seed, 1))}
+	return known.Test{Name: "chaos", Seed: o.seed, Dir: o.dir, Keep: o.keep}.Run(ctx, &t.Report, func(ctx context.Context, work string) error {
+		t.work = work
+		return t.run(ctx)
+	})
 }
 
 // test is one run.

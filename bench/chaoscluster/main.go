@@ -4,9 +4,9 @@
 //	go run ./bench/chaoscluster -events 2000000 -kills 100 -stops 20
 //
 // The parts are real ones, as processes of this machine: Apache Kafka, PostgreSQL
-// and an S3 server (scripts/), three pipelines, each behind a proxy of its own to
-// PostgreSQL and to S3, and jobs. While the generator's events are sent (1 %
-// duplicates, 1 % late, 0.1 % malformed), in random order:
+// and an S3 server (scripts/), three pipelines and two processes of jobs, each
+// behind a proxy of its own to PostgreSQL and to S3. While the generator's events
+// are sent (1 % duplicates, 1 % late, 0.1 % malformed), in random order:
 //
 //   - a pipeline is killed with -9 and started again;
 //   - a pipeline is stopped (SIGSTOP) past its session timeout, so that others
@@ -16,10 +16,17 @@
 //     through, nothing is refused;
 //   - a pipeline is added, and taken away as an operator does.
 //
-// Recovery is the time from the fault to all partitions being read again. In the
-// end the totals by topic, account, hour and status must be the generator's, what
-// was counted, duplicate and refused must be the records in the log, verify and
-// balance must be good, and DuckDB must agree, by a glob and by the manifests.
+// Beside this, jobs build days, merge files a second after they were written, and
+// delete what was merged ten seconds later; the process that compacts is killed,
+// stopped past its lease, and cut off, too. The events' times are around the last
+// midnight (UTC), so that half of them are of a date that has ended.
+//
+// Recovery is the time from the fault to all partitions being read again, and of
+// jobs to a compaction that began behind it and ended well. In the end, when
+// nothing is left to be compacted, the totals by topic, account, hour and status
+// must be the generator's, what was counted, duplicate and refused must be the
+// records in the log, verify and balance must be good, and DuckDB must agree, by a
+// glob and by the manifests.
 //
 // Exit codes: 0 no difference, 1 a difference (the folder stays), 2 the test could
 // not be run.
@@ -30,14 +37,22 @@ import (
 	"errors"
 	"flag"
 	"fmt"
-	"math/rand/v2"
+	"log/slog"
 	"os"
 	"os/signal"
 	"syscall"
 	"time"
 
+	"golang.org/x/sync/errgroup"
+
 	"tallybook/bench/known"
 	"tallybook/pipeline/producer"
+	"tallybook/store"
+)
+
+const (
+	pipelines    = 3
+	jobProcesses = 2
 )
 
 type options struct {
@@ -60,6 +75,9 @@ func main() {
 	flag.IntVar(&o.faults.buckets, "buckets", 4, "how often the S3 server is killed")
 	flag.IntVar(&o.faults.cuts, "cuts", 8, "how often the network of a pipeline is cut")
 	flag.IntVar(&o.faults.changes, "changes", 4, "how often a pipeline is added, and later taken away")
+	flag.IntVar(&o.faults.jobKills, "job-kills", 20, "how often a process of jobs is killed")
+	flag.IntVar(&o.faults.jobStops, "job-stops", 5, "how often a process of jobs is stopped past its lease")
+	flag.IntVar(&o.faults.jobCuts, "job-cuts", 5, "how often the network of a process of jobs is cut")
 	flag.DurationVar(&o.duration, "duration", 20*time.Minute, "`time` that the events are spread over")
 	flag.Uint64Var(&o.seed, "seed", uint64(time.Now().UnixNano()), "of the faults and the events")
 	flag.StringVar(&o.python, "python", "", "a `python3` with duckdb, to count the Parquet files from outside")
@@ -76,79 +94,48 @@ func run(ctx context.Context, o options) int {
 		fmt.Fprintln(os.Stderr, "chaoscluster: -events and -duration must be above 0, and there are no arguments")
 		return 2
 	}
-	work, err := os.MkdirTemp(o.dir, "tallybook-chaoscluster-")
-	if err == nil {
-		err = os.Chmod(work, 0o755) // PostgreSQL has a user of its own
-	}
-	if err != nil {
-		fmt.Fprintln(os.Stderr, "chaoscluster:", err)
-		return 2
-	}
-	t := &test{options: o, work: work, random: rand.New(rand.NewPCG(o.seed, 1))}
-	err = t.run(ctx)
-	t.Print(os.Stdout)
-	switch {
-	case err != nil:
-		fmt.Fprintf(os.Stderr, "chaoscluster: %v\n  seed %d; data and logs are in %s\n", err, o.seed, work)
-		if ctx.Err() == nil && errors.As(err, new(known.Finding)) {
-			return 1
-		}
-		return 2
-	case len(t.Findings) > 0:
-		fmt.Printf("DIFFERENCES: %d; seed %d; data and logs are in %s\n", len(t.Findings), o.seed, work)
-		return 1
-	case o.keep:
-		fmt.Printf("good; data and logs are in %s\n", work)
-		return 0
-	}
-	if err := os.RemoveAll(work); err != nil {
-		fmt.Fprintln(os.Stderr, "chaoscluster:", err)
-	}
-	fmt.Println("good")
-	return 0
+	t := &test{options: o, outcomes: map[int64]string{}}
+	return known.Test{Name: "chaoscluster", Seed: o.seed, Dir: o.dir, Keep: o.keep}.Run(ctx, &t.Report, t.run)
 }
 
 // test is one run.
 type test struct {
 	options
 	known.Report
-	work   string
-	random *rand.Rand
-	parts  *parts
-	fleet  *fleet
-	load   producer.GenerateConfig
-	sender *known.Load
+	parts           parts
+	pipelines, jobs *fleet
+	store           *store.Store // past all proxies
+	load            producer.GenerateConfig
+	sender          *known.Load
+	hit             int              // faults of jobs that met a compaction
+	outcomes        map[int64]string // of runs of compaction, by number
 }
 
-func (t *test) run(ctx context.Context) (err error) {
-	if t.parts, err = startParts(ctx, t.work); err != nil {
+func (t *test) run(ctx context.Context, work string) (err error) {
+	defer t.parts.stop()
+	if err := t.parts.start(ctx, work); err != nil {
 		return err
 	}
-	defer t.parts.stop()
-	t.fleet = newFleet(t.parts)
-	defer t.fleet.close()
-	for range pipelines {
-		if _, err := t.fleet.add(); err != nil {
-			return err
-		}
+	if t.store, err = store.Open(ctx, t.parts.store.String(), store.Options{Log: slog.New(slog.DiscardHandler)}); err != nil {
+		return err
 	}
-	if _, err := t.fleet.recovered(ctx); err != nil {
+	defer t.store.Close()
+	t.pipelines, t.jobs = newFleet(&t.parts, "pipeline"), newFleet(&t.parts, jobFlags...)
+	defer t.pipelines.close()
+	defer t.jobs.close()
+	if err := errors.Join(t.pipelines.begin(ctx, pipelines), t.jobs.begin(ctx, jobProcesses)); err != nil {
 		return err
 	}
 	began := time.Now()
-	t.load = producer.GenerateConfig{Seed: t.seed, Events: t.events, Rate: float64(t.events) / t.duration.Seconds(), Shape: producer.Live, Start: began,
+	t.load = producer.GenerateConfig{Seed: t.seed, Events: t.events, Rate: float64(t.events) / t.duration.Seconds(), Shape: producer.Live,
+		Start:      began.Truncate(24 * time.Hour).Add(-t.duration / 2),
 		ErrorShare: 0.03, EmailShare: 0.03, DuplicateShare: 0.01, LateShare: 0.01, MalformedShare: 0.001, Now: time.Now}
-	t.sender = known.NewLoad(t.parts.brokers)
-	sending, cancel := context.WithCancel(ctx)
-	defer cancel()
-	sent := make(chan error, 1)
-	go func() { sent <- t.sender.Run(sending, t.load) }()
-	if err := t.underFire(ctx, began); err != nil {
-		cancel()
-		<-sent
-		return err
-	}
-	if err := <-sent; err != nil {
+	t.sender = known.NewLoad(t.parts.kafka.Address)
+	defer t.sender.Kafka.Close()
+	g, fire := errgroup.WithContext(ctx)
+	g.Go(func() error { return t.sender.Run(fire, t.load) })
+	g.Go(func() error { return t.underFire(fire, began) })
+	if err := g.Wait(); err != nil {
 		return err
 	}
 	t.Show("time", "%s of faults and events", time.Since(began).Round(time.Second))

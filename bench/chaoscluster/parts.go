@@ -2,100 +2,67 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
+	"net/url"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
+
+	"tallybook/bench/servers"
 )
 
-// parts are the processes that are not ours. They come back with their data, at
-// the addresses that they had.
+// parts are the processes that are not ours, and where ours find them.
 type parts struct {
-	work      string
-	tallybook string
-	brokers   string
-	store     string // URL
-	bucket    string // URL of the S3 server
-	archive   string // folder that the S3 server keeps the archive's objects in
-	log       *os.File
+	work                string
+	tallybook           string // program
+	kafka, postgres, s3 *servers.Server
+	store, archive      *url.URL
+	bucket              string // address of the S3 server
+	objects             string // folder that it keeps the archive in
 }
 
-const (
-	accessKey = "tallybook" // scripts/s3.sh
-	secretKey = "tallybook-secret"
-)
-
-func startParts(ctx context.Context, work string) (_ *parts, err error) {
-	p := &parts{work: work, tallybook: filepath.Join(work, "tallybook")}
-	if p.log, err = os.Create(filepath.Join(work, "parts.log")); err != nil {
-		return nil, err
+// start also begins where something goes wrong: stop must follow.
+func (p *parts) start(ctx context.Context, work string) (err error) {
+	p.work, p.tallybook = work, filepath.Join(work, "tallybook")
+	if err := os.Chmod(work, 0o755); err != nil { // PostgreSQL may have a user of its own
+		return err
 	}
-	defer func() {
-		if err != nil {
-			p.stop()
-		}
-	}()
 	build := exec.CommandContext(ctx, "go", "build", "-o", p.tallybook, "tallybook")
 	build.Stderr = os.Stderr
 	if err := build.Run(); err != nil {
-		return nil, fmt.Errorf("build tallybook: %w", err)
+		return fmt.Errorf("build tallybook: %w", err)
 	}
-	if p.brokers, err = p.script("kafka", "start"); err != nil {
-		return nil, err
-	}
-	if p.store, err = p.script("postgres", "start"); err != nil {
-		return nil, err
-	}
-	if _, err = p.script("s3", "start"); err != nil {
-		return nil, err
-	}
-	port, err := os.ReadFile(filepath.Join(work, "s3", "port"))
-	if err != nil {
-		return nil, err
-	}
-	p.bucket = "127.0.0.1:" + strings.TrimSpace(string(port))
-	p.archive = filepath.Join(work, "s3", "buckets", "tallybook", "archive")
-	return p, nil
-}
-
-// script runs scripts/NAME.sh COMMAND with the part's folder; the last line of
-// what it prints is the answer.
-func (p *parts) script(name, command string, more ...string) (string, error) {
-	cmd := exec.Command(filepath.Join("scripts", name+".sh"), append([]string{command, filepath.Join(p.work, name)}, more...)...)
-	cmd.Stderr = p.log
-	out, err := cmd.Output()
-	if err != nil {
-		return "", fmt.Errorf("scripts/%s.sh %s: %w; see %s", name, command, err, p.log.Name())
-	}
-	lines := strings.Split(strings.TrimSpace(string(out)), "\n")
-	return lines[len(lines)-1], nil
-}
-
-// restart kills a part as a power failure does, and starts it again.
-func (p *parts) restart(name string) error {
-	how := []string{"kill"}
-	if name == "postgres" {
-		how = []string{"stop", "immediate"}
-	}
-	if _, err := p.script(name, how[0], how[1:]...); err != nil {
+	if p.kafka, err = servers.Kafka(ctx, filepath.Join(work, "kafka")); err != nil {
 		return err
 	}
-	_, err := p.script(name, "start")
-	return err
+	if p.postgres, err = servers.Postgres(ctx, filepath.Join(work, "postgres"), ""); err != nil {
+		return err
+	}
+	if p.s3, err = servers.S3(ctx, filepath.Join(work, "s3")); err != nil {
+		return err
+	}
+	if p.store, err = url.Parse(p.postgres.Address); err != nil {
+		return err
+	}
+	if p.archive, err = url.Parse(p.s3.Address); err != nil {
+		return err
+	}
+	endpoint, err := url.Parse(p.archive.Query().Get("endpoint"))
+	if err != nil {
+		return err
+	}
+	p.bucket = endpoint.Host
+	p.objects = filepath.Join(work, "s3", "buckets", p.archive.Host, p.archive.Path)
+	return nil
 }
 
 func (p *parts) stop() {
-	var errs []error
-	for _, name := range []string{"kafka", "s3", "postgres"} {
-		_, err := p.script(name, "stop")
-		errs = append(errs, err)
+	for _, s := range []*servers.Server{p.kafka, p.s3, p.postgres} {
+		if err := s.Stop(); err != nil {
+			fmt.Fprintln(os.Stderr, "chaoscluster:", err)
+		}
 	}
-	if err := errors.Join(errs...); err != nil {
-		fmt.Fprintln(os.Stderr, "chaoscluster:", err)
-	}
-	p.log.Close()
 }
 
 // environment is that of a process which reaches the store and the bucket at
@@ -107,14 +74,18 @@ func (p *parts) environment(store, bucket string) []string {
 			env = append(env, s)
 		}
 	}
-	return append(env, "TALLYBOOK_BROKERS="+p.brokers, "TALLYBOOK_PARTITIONS=6", "TALLYBOOK_STORE="+store,
-		"TALLYBOOK_ARCHIVE=s3://tallybook/archive?pathstyle=true&endpoint=http://"+bucket,
-		"AWS_REGION=us-east-1", "AWS_ACCESS_KEY_ID="+accessKey, "AWS_SECRET_ACCESS_KEY="+secretKey)
+	database, archive, query := *p.store, *p.archive, p.archive.Query()
+	database.Host = store
+	query.Set("endpoint", "http://"+bucket)
+	archive.RawQuery = query.Encode()
+	env = append(env, "TALLYBOOK_BROKERS="+p.kafka.Address, "TALLYBOOK_PARTITIONS=6",
+		"TALLYBOOK_STORE="+database.String(), "TALLYBOOK_ARCHIVE="+archive.String())
+	return append(env, p.s3.Env...)
 }
 
 // command is tallybook, past all proxies.
 func (p *parts) command(ctx context.Context, args ...string) *exec.Cmd {
 	cmd := exec.CommandContext(ctx, p.tallybook, append(args, "--data", filepath.Join(p.work, "command"))...)
-	cmd.Env = p.environment(p.store, p.bucket)
+	cmd.Env = p.environment(p.store.Host, p.bucket)
 	return cmd
 }

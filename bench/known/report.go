@@ -5,6 +5,8 @@ package known
 import (
 	"fmt"
 	"io"
+	"slices"
+	"time"
 )
 
 // Finding is a difference that ends a test early.
@@ -43,4 +45,19 @@ func (t *Report) Print(w io.Writer) {
 		}
 		fmt.Fprintln(w, "  "+f)
 	}
+}
+
+// Spread says what durations are like.
+func Spread(all []time.Duration) string {
+	if len(all) == 0 {
+		return "never seen"
+	}
+	all = slices.Sorted(slices.Values(all))
+	round := func(d time.Duration) time.Duration {
+		if d < time.Second {
+			return d.Round(time.Millisecond)
+		}
+		return d.Round(100 * time.Millisecond)
+	}
+	return fmt.Sprintf("p50 %s, max %s of %d", round(all[len(all)/2]), round(all[len(all)-1]), len(all))
 }

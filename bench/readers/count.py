@@ -1,9 +1,8 @@
-"""Count an archive with DuckDB: python3 count.py ARCHIVE SOURCE [manifests]
+"""Count an archive with DuckDB: python3 count.py ARCHIVE SOURCE glob|manifests
 
-With "manifests" the files are those that the dates' manifests name, else those
-that a glob finds.
+The files are those that a glob finds, or those that the dates' manifests name.
 
-Prints JSON for bench/chaos: of each topic the events that are left when
+Prints JSON for bench/known: of each topic the events that are left when
 corrections are taken off, and the distinct identities of events and
 corrections; how many have the given source, the bytes of the others, and how
 many records the error rows stand for.
@@ -24,12 +23,12 @@ def listed(archive, topic):
                 yield os.path.join(os.path.dirname(manifest), file["name"])
 
 
-def main(archive, source, manifests=None):
+def main(archive, source, by):
     db = duckdb.connect()
     db.execute("SET TimeZone = 'UTC'")
     out = {"Rows": {}, "Distinct": {}, "Own": 0, "Bytes": 0, "Refused": 0}
     for topic in ("usage", "errors", "emails"):
-        files = sorted(listed(archive, topic) if manifests else glob.glob(f"{archive}/{topic}/date=*/*.parquet"))
+        files = sorted(listed(archive, topic) if by == "manifests" else glob.glob(f"{archive}/{topic}/date=*/*.parquet"))
         if not files:
             continue
         rows, distinct = db.execute(

@@ -18,32 +18,36 @@ import (
 // Server is one that runs in a folder of its own. Stop must follow, also where
 // the start was interrupted.
 type Server struct {
-	script, dir, end string
-	Address          string   // of Kafka host:port, of PostgreSQL a URL, of S3 the archive's URL
-	Env              []string // that its clients need
-	pid              int
+	script, dir string
+	pidFile     string   // where the script leaves its process
+	kill        []string // what ends it as a power failure does
+	env         []string // of the script
+	Address     string   // of Kafka host:port, of PostgreSQL a URL, of S3 the archive's URL
+	Env         []string // that its clients need
+	pid         int
 }
 
 // Kafka starts a broker.
 func Kafka(ctx context.Context, dir string) (*Server, error) {
-	s := &Server{script: "scripts/kafka.sh", dir: dir, end: "stop"}
-	out, err := s.start(ctx, filepath.Join("1", "pid"))
+	s := &Server{script: "scripts/kafka.sh", dir: dir, pidFile: filepath.Join("1", "pid"), kill: []string{"kill"}}
+	out, err := s.start(ctx)
 	s.Address = strings.TrimSpace(out)
 	return s, err
 }
 
 // Postgres starts a PostgreSQL server that syncs, with more options of it.
 func Postgres(ctx context.Context, dir, options string) (*Server, error) {
-	s := &Server{script: "scripts/postgres.sh", dir: dir, end: "remove"}
-	out, err := s.start(ctx, filepath.Join("data", "postmaster.pid"), "PGOPTIONS_SERVER="+options)
+	s := &Server{script: "scripts/postgres.sh", dir: dir, pidFile: filepath.Join("data", "postmaster.pid"), kill: []string{"stop", "immediate"},
+		env: []string{"PGOPTIONS_SERVER=" + options}}
+	out, err := s.start(ctx)
 	s.Address = strings.TrimSpace(out)
 	return s, err
 }
 
 // S3 starts an object store.
 func S3(ctx context.Context, dir string) (*Server, error) {
-	s := &Server{script: "scripts/s3.sh", dir: dir, end: "stop"}
-	out, err := s.start(ctx, "pid")
+	s := &Server{script: "scripts/s3.sh", dir: dir, pidFile: "pid", kill: []string{"kill"}}
+	out, err := s.start(ctx)
 	for line := range strings.Lines(out) {
 		line = strings.TrimPrefix(strings.TrimSpace(line), "export ")
 		if url, ok := strings.CutPrefix(line, "S3_ARCHIVE="); ok {
@@ -55,17 +59,16 @@ func S3(ctx context.Context, dir string) (*Server, error) {
 	return s, err
 }
 
-// start runs the script; pidFile is where it leaves the server's process.
-func (s *Server) start(ctx context.Context, pidFile string, env ...string) (string, error) {
+func (s *Server) start(ctx context.Context) (string, error) {
 	cmd := exec.CommandContext(ctx, s.script, "start", s.dir)
-	cmd.Env = append(os.Environ(), env...)
+	cmd.Env = append(os.Environ(), s.env...)
 	cmd.Stderr = os.Stderr
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} // Ctrl-C is for us, who stop it
 	out, err := cmd.Output()
 	if err != nil {
 		return "", fmt.Errorf("%s start: %w", s.script, errors.Join(err, ctx.Err()))
 	}
-	text, err := os.ReadFile(filepath.Join(s.dir, pidFile))
+	text, err := os.ReadFile(filepath.Join(s.dir, s.pidFile))
 	if err != nil {
 		return "", err
 	}
@@ -74,15 +77,29 @@ func (s *Server) start(ctx context.Context, pidFile string, env ...string) (stri
 	return string(out), err
 }
 
-// Stop ends it. Of PostgreSQL nothing is left; the others leave their folders.
+// Restart ends it as a power failure does, and starts it with its data and at its
+// address.
+func (s *Server) Restart(ctx context.Context) error {
+	if err := s.run(s.kill[0], s.kill[1:]...); err != nil {
+		return err
+	}
+	_, err := s.start(ctx)
+	return err
+}
+
+// Stop ends it; what it held stays in its folder.
 func (s *Server) Stop() error {
 	if s == nil {
 		return nil
 	}
-	cmd := exec.Command(s.script, s.end, s.dir)
+	return s.run("stop")
+}
+
+func (s *Server) run(command string, more ...string) error {
+	cmd := exec.Command(s.script, append([]string{command, s.dir}, more...)...)
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	if out, err := cmd.CombinedOutput(); err != nil {
-		return fmt.Errorf("%s %s: %w: %s", s.script, s.end, err, out)
+		return fmt.Errorf("%s %s: %w: %s", s.script, command, err, out)
 	}
 	return nil
 }
