@@ -15,6 +15,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"tallybook/archive"
 	"tallybook/store"
 )
 
@@ -26,8 +27,9 @@ type doctor struct {
 	now   time.Time
 	wrong int
 
-	holder string       // process that has the data folder; empty: none
-	store  *store.Store // nil: there is none, or it does not open
+	holder  string         // process that has the data folder; empty: none
+	archive archive.Bucket // nil: there is none, or it is not usable
+	store   *store.Store   // nil: there is none, or it does not open
 }
 
 var errUnwell = errors.New("the doctor found something wrong")
@@ -45,6 +47,7 @@ func (d *doctor) examine(ctx context.Context) error {
 	if d.store != nil {
 		defer d.store.Close()
 	}
+	d.quarantine(ctx)
 	d.mailProviders()
 	d.httpPort(ctx)
 	d.kafka(ctx)

@@ -11,6 +11,7 @@ import (
 	"strings"
 
 	"tallybook/archive"
+	"tallybook/schemas"
 )
 
 func (d *doctor) examineArchive(ctx context.Context) {
@@ -34,7 +35,8 @@ func (d *doctor) examineArchive(ctx context.Context) {
 	if store, ok := b.(*archive.Blob); ok && !d.objectStore(ctx, store) {
 		return
 	}
-	d.leftovers(ctx, b)
+	d.archive = b
+	d.staged(ctx)
 }
 
 // objectStore does what a worker does, with a name that no worker uses.
@@ -97,24 +99,55 @@ func putText(ctx context.Context, b archive.Bucket, name, text string) error {
 
 const leftoversMax = 100_000 // names that are counted
 
-// leftovers are what crashes and restored stores leave in the archive.
-func (d *doctor) leftovers(ctx context.Context, b archive.Bucket) {
-	switch n := d.parquetFiles(ctx, b, "_staging/"); {
+// staged are what crashes leave in the archive.
+func (d *doctor) staged(ctx context.Context) {
+	n := 0
+	d.parquetFiles(ctx, d.archive, "_staging/", func(string) { n++ })
+	switch {
 	case n > 0 && (d.holder != "" || len(d.Brokers) > 0):
 		d.note("%d files are staged: checkpoints on their way, or left by a process that was killed", n)
 	case n > 0:
 		d.note("%d files were left staged by a process that was killed; the next start publishes or removes each, by the store's word", n)
 	}
-	if n := d.parquetFiles(ctx, b, "_quarantine/"); n > 0 {
-		d.bad("%d files in _quarantine/ of the archive were published once but are in no checkpoint (a store restored from a backup?); "+
-			"their events were counted again from the log if it still had them: compare, then move them away", n)
+}
+
+// quarantine tells what a restored store has left in the archive, and whether it
+// is counted again: by the positions, since a file's name has its first offset.
+func (d *doctor) quarantine(ctx context.Context) {
+	if d.archive == nil {
+		return
+	}
+	const folder = "_quarantine/"
+	next := map[schemas.Partition]int64{}
+	for _, pos := range d.positions(ctx) {
+		next[pos.Partition] = pos.Next
+	}
+	var files, ahead int
+	d.parquetFiles(ctx, d.archive, folder, func(name string) {
+		files++
+		_, _, tp, _, err := archive.ParseFinal(strings.TrimPrefix(name, folder))
+		if err != nil {
+			return
+		}
+		if first, err := archive.FirstOffset(strings.TrimPrefix(name, folder)); err == nil && first >= next[tp] {
+			ahead++
+		}
+	})
+	const are = "%d files in _quarantine/ of the archive were published once but are in no checkpoint (a store restored from a backup?); "
+	switch {
+	case ahead > 0:
+		d.bad(are+"the records of %d of them are not counted again yet: let workers read the log to its end; keep the files where the log no longer has the records", files, ahead)
+	case files > 0:
+		d.bad(are+"their partitions have read on past their beginnings: once there is no lag, and verify and balance are good, all in them is counted again; delete them then", files)
 	}
 }
 
-func (d *doctor) parquetFiles(ctx context.Context, b archive.Bucket, prefix string) (n int) {
+func (d *doctor) parquetFiles(ctx context.Context, b archive.Bucket, prefix string, each func(name string)) {
+	n := 0
 	enough := errors.New("enough")
 	err := b.List(ctx, prefix, func(name string, _ int64) error {
 		if strings.HasSuffix(name, ".parquet") {
+			each(name)
 			n++
 		}
 		if n == leftoversMax {
@@ -125,5 +158,4 @@ func (d *doctor) parquetFiles(ctx context.Context, b archive.Bucket, prefix stri
 	if err != nil && err != enough {
 		d.bad("%v", err)
 	}
-	return n
 }

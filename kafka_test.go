@@ -135,17 +135,19 @@ func waitFor(t *testing.T, what string, try func() error) {
 
 // cluster is what processes share: a store and an archive.
 type cluster struct {
-	kafka *realKafka
-	dir   string
+	kafka          *realKafka
+	dir            string
+	store, archive string // in dir, unless others are set
 }
 
 func newCluster(t *testing.T, k *realKafka) *cluster {
 	t.Helper()
-	return &cluster{kafka: k, dir: t.TempDir()}
+	dir := t.TempDir()
+	return &cluster{kafka: k, dir: dir, store: filepath.Join(dir, "tallybook.db"), archive: filepath.Join(dir, "archive")}
 }
 
 func (c *cluster) flags() []string {
-	return []string{"--brokers", strings.Join(c.kafka.brokers, ","), "--store", filepath.Join(c.dir, "tallybook.db"), "--archive", filepath.Join(c.dir, "archive"), "--no-auth"}
+	return []string{"--brokers", strings.Join(c.kafka.brokers, ","), "--store", c.store, "--archive", c.archive, "--no-auth"}
 }
 
 // pipeline starts a process with workers and waits until it takes requests.
@@ -172,7 +174,7 @@ func (c *cluster) command(t *testing.T, args ...string) outcome {
 
 func (c *cluster) positions(t *testing.T) map[schemas.Partition]store.Position {
 	t.Helper()
-	st, err := store.Open(soon(t), filepath.Join(c.dir, "tallybook.db"), store.Options{ReadOnly: true})
+	st, err := store.Open(soon(t), c.store, store.Options{ReadOnly: true})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -34,6 +34,7 @@ func TestKafka(t *testing.T) {
 		{"MadeAnew", kafkaMadeAnew},
 		{"Restart", kafkaRestart},
 		{"CutLog", kafkaCutLog},
+		{"Backup", kafkaBackup},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			k.fresh(t, 4)

@@ -82,7 +82,7 @@ func rootCommand() *cobra.Command {
 		command("ready", "ask the process at --http whether it is ready; exit 1 if not", runReady),
 		command("doctor", "say what is wrong with this set-up", runDoctor),
 		demoCommand(), importCommand(), generateCommand(), benchCommand(), keysCommand(), jobCommand(), errorsCommand(), catalogCommand(), invoiceCommand(), proveCommand(), rateCommand(), topicsCommand(),
-		eraseCommand(),
+		eraseCommand(), backupCommand(),
 	)
 	return root
 }
