@@ -12,8 +12,9 @@
 //     where the guide has tally_… in it, has printed a key, which is meant by that.
 //   - ```sh again is repeated, for 30 s at most, until it prints what is shown.
 //   - ```sh refused fails, and has to.
-//   - ```sh docker and ```sh kubernetes are parsed only, by bash -n. ```sh make
-//     has targets of the Makefile, which CI runs itself.
+//   - ```sh docker, ```sh kubernetes and ```sh elsewhere (too heavy for CI, or in
+//     need of somebody's account) are parsed only, by bash -n. ```sh make has
+//     targets of the Makefile, which CI runs itself.
 //   - A block of another language names a file (```python send.py), which is
 //     written into the current folder; a sh block below has to name it too. Without
 //     a name, yaml and json are parsed only; other languages are an error.

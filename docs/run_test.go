@@ -10,6 +10,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -70,10 +71,10 @@ func follow(t *testing.T, name, dir string, blocks []*block) {
 			}
 		}
 		switch {
-		case b.lang != "sh" && b.mark != "" && b.mark != "docker" && b.mark != "kubernetes":
+		case b.lang != "sh" && b.mark != "" && !slices.Contains(parsedOnly, b.mark):
 			term.write(t, b.mark, text)
 		case b.lang != "sh" || b.mark == "make":
-		case b.mark == "docker" || b.mark == "kubernetes":
+		case slices.Contains(parsedOnly, b.mark):
 			if out, err := exec.Command("bash", "-n", "-c", text).CombinedOutput(); err != nil {
 				t.Fatalf("%s: bash -n: %v\n%s", where, err, out)
 			}
