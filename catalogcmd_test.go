@@ -128,6 +128,28 @@ customers:
 	}
 }
 
+// A new subscription may have begun and ended in the past; those behind it stay.
+func TestCatalogOfThePast(t *testing.T) {
+	data := t.TempDir()
+	mustCatalog(t, "apply", "testdata/catalog.yaml", "--data", data)
+	file := writeFile(t, "past.yaml", `
+customers:
+  - account: acme
+    customerName: Acme GmbH
+    subscriptions:
+      - {apiName: shop, apiVersion: v1, startsAt: "2025-11-30T23:00:00Z", endsAt: "2025-12-31T23:00:00Z"}
+      - {apiName: shop, apiVersion: v1}
+`)
+	got := mustCatalog(t, "apply", file, "--data", data)
+	if strings.Count(got, "+ subscription acme/Acme GmbH shop v1\n") != 1 || strings.Contains(got, "~") {
+		t.Errorf("apply: got\n%s", got)
+	}
+	n := auditCount(t, data)
+	if got := mustCatalog(t, "apply", file, "--data", data); !strings.HasPrefix(got, "nothing to change") || auditCount(t, data) != n {
+		t.Errorf("applied again: got\n%s", got)
+	}
+}
+
 // What is wrong is told by line, field and what is allowed, and nothing is kept.
 func TestCatalogRefused(t *testing.T) {
 	data := t.TempDir()
@@ -161,6 +183,10 @@ func TestCatalogRefused(t *testing.T) {
 		{"a route twice", good + "  - {apiName: new, apiVersion: v9}\n", "line 3: routes[1].endpointName: the route new v9  stands here twice"},
 		{"an end in the past", "customers:\n  - account: bolt\n    customerName: Bolt\n    subscriptions:\n    - apiName: shop\n      apiVersion: v1\n      endsAt: 2020-01-01T00:00:00Z\n",
 			"line 7: customers[0].subscriptions[0].endsAt must not lie in the past"},
+		{"an end before the beginning", "customers:\n  - account: bolt\n    customerName: Bolt\n    subscriptions:\n    - apiName: shop\n      apiVersion: v1\n      startsAt: 2020-02-01T00:00:00Z\n      endsAt: 2020-01-01T00:00:00Z\n",
+			"line 8: customers[0].subscriptions[0].endsAt must not be before 2020-02-01T00:00:00Z"},
+		{"a past that reaches into another", "customers:\n  - account: acme\n    customerName: Acme GmbH\n    subscriptions:\n    - apiName: shop\n      apiVersion: v1\n      startsAt: 2025-01-01T00:00:00Z\n      endsAt: 2026-01-02T00:00:00Z\n",
+			"customers[0].subscriptions[0].startsAt: there is another subscription to shop v1 at that time"},
 		{"another pricing model", "customers:\n  - account: bolt\n    customerName: Bolt\n    subscriptions:\n    - apiName: shop\n      apiVersion: v1\n      pricingModelName: standard\n",
 			"line 7: customers[0].subscriptions[0].pricingModelName: the subscription to shop v1 is by partner"},
 		{"endless", "a: &a [1,1,1,1,1,1,1,1,1,1]\nb: &b [*a,*a,*a,*a,*a,*a,*a,*a,*a,*a]\nc: &c [*b,*b,*b,*b,*b,*b,*b,*b,*b,*b]\nd: &d [*c,*c,*c,*c,*c,*c,*c,*c,*c,*c]\ne: &e [*d,*d,*d,*d,*d,*d,*d,*d,*d,*d]\nf: [*e,*e,*e,*e,*e,*e,*e,*e,*e,*e,*e]\n", "more than 1000000 values"},

@@ -34,19 +34,20 @@ func (sub *Subscription) over(now time.Time) bool {
 	return !sub.EndsAt.IsZero() && !sub.EndsAt.After(now)
 }
 
-// subscription makes one, changes it or ends it; is are those that were there.
+// subscription makes one, changes it or ends it; is are those that were there. A
+// new one may have ended: who begins in the past may end there.
 func (a *applier) subscription(ctx context.Context, at string, c *Customer, is []Subscription, f *CatalogSubscription) error {
 	old := findSubscription(is, f, a.now())
 	if old == nil {
 		if f.Unsubscribed {
 			return nil
 		}
-		sub := Subscription{API: f.API, Version: f.Version, PricingModel: f.PricingModel, StartsAt: f.StartsAt, Quota: f.Quota}
+		sub := Subscription{API: f.API, Version: f.Version, PricingModel: f.PricingModel, StartsAt: f.StartsAt, EndsAt: f.EndsAt, Quota: f.Quota}
 		if err := a.subscribe(ctx, a.w, a.o.Actor, c, &sub, at); err != nil {
 			return subscribedAt(at, err)
 		}
 		a.seen[sub.ID] = true
-		return a.updateSubscription(ctx, a.w, a.o.Actor, c, &sub, &SubscriptionUpdate{EndsAt: f.EndsAt}, at)
+		return nil
 	}
 	if err := a.once(at+"apiName", old.ID, "the subscription to %s %s", f.API, f.Version); err != nil {
 		return err

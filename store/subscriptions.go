@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"math"
 	"time"
 
 	"tallybook/schemas"
@@ -52,9 +53,16 @@ func (s *Store) subscribe(ctx context.Context, w *writeTx, actor string, c *Cust
 	if err := fitsCatalog(ctx, w, sub, at); err != nil {
 		return err
 	}
+	ends, until := endOf(sub), int64(math.MaxInt64)
+	if ends.Valid {
+		until = ends.Int64
+	}
+	if until < sub.StartsAt.UnixMicro() {
+		return fieldError(at+"endsAt", "%sendsAt must not be before %s, when the subscription begins", at, sub.StartsAt.Format(time.RFC3339Nano))
+	}
 	var all, overlapping int
-	err := w.conn.QueryRowContext(ctx, `SELECT COUNT(*), COUNT(CASE WHEN api = ? AND version = ? AND (ends_at IS NULL OR ends_at > ? AND ends_at > starts_at) THEN 1 END)
-		FROM subscriptions WHERE customer = ?`, sub.API, sub.Version, sub.StartsAt.UnixMicro(), c.ID).Scan(&all, &overlapping)
+	err := w.conn.QueryRowContext(ctx, `SELECT COUNT(*), COUNT(CASE WHEN api = ? AND version = ? AND starts_at < ? AND (ends_at IS NULL OR ends_at > ? AND ends_at > starts_at) THEN 1 END)
+		FROM subscriptions WHERE customer = ?`, sub.API, sub.Version, until, sub.StartsAt.UnixMicro(), c.ID).Scan(&all, &overlapping)
 	switch {
 	case err != nil:
 		return engineError(err)
@@ -68,11 +76,16 @@ func (s *Store) subscribe(ctx context.Context, w *writeTx, actor string, c *Cust
 		return err
 	}
 	err = w.exec(ctx, `INSERT INTO subscriptions (`+subscriptionColumns+`) VALUES (`+placeholders(9)+`)`, sub.ID, sub.Customer,
-		sub.API, sub.Version, sub.PricingModel, quota, sub.StartsAt.UnixMicro(), nil, sub.CreatedAt.UnixMicro())
+		sub.API, sub.Version, sub.PricingModel, quota, sub.StartsAt.UnixMicro(), ends, sub.CreatedAt.UnixMicro())
 	if err != nil {
 		return err
 	}
 	return s.audit(ctx, w, Audit{Actor: actor, Action: "create", Noun: "subscription", Subject: sub.ID, Account: c.Account, After: *sub})
+}
+
+// endOf is null of one without an end.
+func endOf(sub *Subscription) sql.NullInt64 {
+	return sql.NullInt64{Int64: sub.EndsAt.UnixMicro(), Valid: !sub.EndsAt.IsZero()}
 }
 
 // fitsCatalog: the API version has a route, and a price of the pricing model
@@ -254,8 +267,7 @@ func (s *Store) writeSubscription(ctx context.Context, w *writeTx, a Audit, c *C
 	if was, err := quotaText(before.Quota); err != nil || was == quota && before.EndsAt.Equal(sub.EndsAt) {
 		return err
 	}
-	ends := sql.NullInt64{Int64: sub.EndsAt.UnixMicro(), Valid: !sub.EndsAt.IsZero()}
-	if err := w.exec(ctx, `UPDATE subscriptions SET quota = ?, ends_at = ? WHERE id = ?`, quota, ends, sub.ID); err != nil {
+	if err := w.exec(ctx, `UPDATE subscriptions SET quota = ?, ends_at = ? WHERE id = ?`, quota, endOf(sub), sub.ID); err != nil {
 		return err
 	}
 	a.Noun, a.Subject, a.Account, a.Before, a.After = "subscription", sub.ID, c.Account, before, *sub

@@ -19,8 +19,8 @@ after(() => browser.close())
 
 // signIn opens a page with a key, as the printed address does. What the page asks
 // of another machine, and what it throws or reports, fails the test at its end.
-export async function signIn(t, { as = key, dark = false, phone = false, at = '' } = {}) {
-	const context = await browser.newContext({ colorScheme: dark ? 'dark' : 'light', viewport: phone ? { width: 390, height: 844 } : { width: 1280, height: 900 } })
+export async function signIn(t, { as = key, dark = false, phone = false, height = phone ? 844 : 900, at = '' } = {}) {
+	const context = await browser.newContext({ colorScheme: dark ? 'dark' : 'light', viewport: { width: phone ? 390 : 1280, height } })
 	const page = await context.newPage(), faults = []
 	page.setDefaultTimeout(20000)
 	page.on('request', (r) => { if (!r.url().startsWith(base + '/') && !/^(data|blob):/.test(r.url())) faults.push('asked elsewhere: ' + r.url()) })
@@ -50,7 +50,7 @@ export async function open(page, at) {
 // settled waits until the page shows what its address names.
 export async function settled(page) {
 	await page.waitForFunction(() => document.querySelector('main h1') && !document.querySelector('main[aria-busy]'))
-	await page.waitForLoadState('networkidle')
+	await page.evaluate(() => new Promise((drawn) => requestAnimationFrame(() => requestAnimationFrame(drawn)))) // charts too
 }
 
 // ask is the API; the answer has ok, status and value.

@@ -21,9 +21,9 @@ export function chart(title, times, series, { format = compact, bars = false, he
 			legend: { show: series.length > 1, live: true }, cursor: { drag: { x: false, y: false } },
 			scales: { x: { range: (u, min, max) => (bars ? [min - step / 2, max + step / 2] : [min, max]) }, y: { range: (u, min, max) => [Math.min(0, min), max > 0 ? max * 1.08 : 1] } },
 			axes: [{ ...axis, values: clock, incrs: marks.filter((m) => m >= step) }, { ...axis, size: 56, values: (u, ticks) => ticks.map(format) }],
-			series: [{ label: 'UTC', value: '{YYYY}-{MM}-{DD} {HH}:{mm}' }, ...series.map((s, i) => ({
+			series: [{ label: 'UTC', value: (u, v) => (v == null ? '' : new Date(v * 1000).toISOString().slice(0, 16).replace('T', ' ')) }, ...series.map((s, i) => ({
 				label: s.label, stroke: s.colour ?? colour(i), width: 2, fill: bars ? (s.colour ?? colour(i)) + '99' : undefined,
-				points: { show: times.length < 3 }, value: (u, v) => (v == null ? '–' : format(v)),
+				points: { show: times.length < 3 }, value: (u, v) => (v == null ? '' : format(v)),
 				paths: bars ? uPlot.paths.bars({ size: [0.8, 40] }) : undefined,
 			}))],
 		}, [times.map((t) => t / 1000), ...series.map((s) => s.values)], place)

@@ -29,7 +29,7 @@ export async function render(params, { signal }) {
 			{ label: 'errors', values: now.intervals.map((i) => i.errors), colour: colour(1) },
 		]), h('p', null, h('a', { href: address('usage', { from: new Date(range.from).toISOString(), to: new Date(range.to).toISOString() }) }, 'Explore usage'))),
 		section('Mail events', table('Mail events by kind', [
-			{ title: 'Event', cell: (m) => m.event }, { title: 'Now', number: true, cell: (m) => count(m.value) },
+			{ title: 'Event', cell: (m) => m.event }, { title: range.now ? 'Now' : 'That day', number: true, cell: (m) => count(m.value) },
 			{ title: 'Day before', number: true, cell: (m) => count(mailBefore.by[m.event] ?? 0) },
 		], mail.rows, 'No mail events in this time.')),
 	]
@@ -59,7 +59,7 @@ function change(now, before, lessIsBetter) {
 	if (!before || typeof now !== 'number') return h('small', null, before === 0 ? 'none the day before' : '–')
 	const part = (now - before) / before
 	const better = lessIsBetter ? part < 0 : part > 0
-	return h('small', null, mark(Math.abs(part) < 0.005 ? 'quiet' : better ? 'good' : lessIsBetter ? 'warn' : 'quiet', `${part < 0 ? '▼' : '▲'} ${Math.abs(100 * part).toFixed(1)} %`))
+	return h('small', null, mark(Math.abs(part) < 0.005 ? 'quiet' : better ? 'good' : lessIsBetter ? 'warn' : 'quiet', part > 9 ? `▲ ${count(Math.round(now / before))} times` : `${part < 0 ? '▼' : '▲'} ${Math.abs(100 * part).toFixed(1)} %`))
 }
 
 // freshness says up to when records are in the numbers (X-Data-Through).
