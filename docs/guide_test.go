@@ -38,7 +38,7 @@ func guides(t *testing.T) []string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return names
+	return append([]string{"../README.md"}, names...)
 }
 
 func read(name string) ([]*block, error) {
