@@ -17,7 +17,7 @@ import (
 )
 
 const (
-	blockPatience = 2 * time.Minute // for one block: installs, builds
+	blockPatience = 5 * time.Minute // for one block: installs, builds, on a busy machine
 	againPatience = 30 * time.Second
 )
 
