@@ -59,7 +59,7 @@ func TestOwnersBesideEachOther(t *testing.T) {
 			default:
 			}
 			res := []Resolution{Daily, Monthly}[i%2]
-			if err := s.BuildRollups(ctx, res, day0); err != nil && !errors.Is(err, errTouched) {
+			if err := s.BuildRollups(ctx, res, day0); err != nil && !errors.Is(err, ErrTouched) {
 				t.Error(err)
 			}
 			wantBelowPositions(t, s)

@@ -21,8 +21,9 @@ const (
 )
 
 var (
-	// errTouched: a checkpoint touched the window while it was built.
-	errTouched = errors.New("checkpoints kept touching the window")
+	// ErrTouched: checkpoints touched the window each time that it was built. It
+	// stays unbuilt.
+	ErrTouched = errors.New("checkpoints kept touching the window")
 	// errOvertaken: a later build of the same window began.
 	errOvertaken = errors.New("another build of the window began")
 )
@@ -40,9 +41,9 @@ func (s *Store) BuildRollups(ctx context.Context, res Resolution, window schemas
 		start = window.MonthStart().Hour()
 	}
 	b := &build{s: s, res: res, start: start}
-	err := errTouched
+	err := ErrTouched
 	for range buildAttempts {
-		if err = b.run(ctx); !errors.Is(err, errTouched) {
+		if err = b.run(ctx); !errors.Is(err, ErrTouched) {
 			break
 		}
 	}
@@ -83,14 +84,17 @@ func (b *build) run(ctx context.Context) error {
 		}
 		at = next
 	}
-	return b.s.transactBeside(ctx, func(w *writeTx) error {
-		n, err := w.execCount(ctx, `UPDATE built_windows SET state = 1
-			WHERE resolution = ? AND window_start = ? AND build = ? AND dirty = 0`, int64(b.res), int64(b.start), b.number)
-		if err == nil && n == 0 {
-			return errTouched
-		}
-		return err
-	})
+	return b.s.step("built", func() error { return b.s.transactBeside(ctx, func(w *writeTx) error { return b.end(ctx, w) }) })
+}
+
+// end gives the window to readers.
+func (b *build) end(ctx context.Context, w *writeTx) error {
+	n, err := w.execCount(ctx, `UPDATE built_windows SET state = 1
+		WHERE resolution = ? AND window_start = ? AND build = ? AND dirty = 0`, int64(b.res), int64(b.start), b.number)
+	if err == nil && n == 0 {
+		return ErrTouched
+	}
+	return err
 }
 
 // begin takes the window from readers: a checkpoint that touches it from here

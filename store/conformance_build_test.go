@@ -160,7 +160,7 @@ func testBuildBesideCheckpoints(t *testing.T, s *Store) {
 			if err == nil && i%4 == 0 {
 				err = s.BuildRollups(ctx, Monthly, day0)
 			}
-			if err != nil && !errors.Is(err, errTouched) {
+			if err != nil && !errors.Is(err, ErrTouched) {
 				done <- err
 				return
 			}

@@ -51,8 +51,8 @@ type Options struct {
 	// Fault is a hook for tests, called at the steps of Checkpoint: "begin",
 	// then for each of the batch "checkpoint" (the compare-and-swap), "series",
 	// "rollups", "files", "errors", "corrections", "app_events", "quotas",
-	// "ledger", and "commit"; and of SwapFiles: "swap", within it "retire" and
-	// "add". An error before: the step is not done and this is its answer;
+	// "ledger", and "commit"; of SwapFiles: "swap", within it "retire" and "add";
+	// and of BuildRollups "built", its last transaction. An error before: the step is not done and this is its answer;
 	// after: it is done, and fails. Checkpoints then come one after the other.
 	Fault func(step string) (before, after error)
 }
