@@ -6,32 +6,8 @@ import (
 	"testing"
 	"time"
 
-	"tallybook/bench/known"
-	"tallybook/pipeline/producer"
 	"tallybook/schemas"
 )
-
-func TestCompareFindsWhatDiffers(t *testing.T) {
-	one, two := producer.Totals{Events: 1}, producer.Totals{Events: 2}
-	for _, c := range []struct {
-		name      string
-		want, got map[string]producer.Totals
-		findings  int
-	}{
-		{"equal", map[string]producer.Totals{"a": one}, map[string]producer.Totals{"a": one}, 0},
-		{"doubled", map[string]producer.Totals{"a": one}, map[string]producer.Totals{"a": two}, 1},
-		{"lost", map[string]producer.Totals{"a": one, "b": two}, map[string]producer.Totals{"a": one}, 1},
-		{"never sent", map[string]producer.Totals{"a": one}, map[string]producer.Totals{"a": one, "b": one}, 1},
-		{"latency", map[string]producer.Totals{"a": one},
-			map[string]producer.Totals{"a": {Events: 1, LatencyMS: schemas.Decimal{Nanos: 1}}}, 1},
-	} {
-		run := &test{}
-		known.Compare(&run.Report, "name", c.want, c.got)
-		if got := len(run.Findings); got != c.findings {
-			t.Errorf("%s: got %d findings %v, want %d", c.name, got, run.Findings, c.findings)
-		}
-	}
-}
 
 func TestPositionsMustNotGoBack(t *testing.T) {
 	w := newWatcher("127.0.0.1:1")

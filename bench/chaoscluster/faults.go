@@ -153,7 +153,7 @@ func (t *test) pipelineSeries() *series {
 
 func (t *test) jobSeries() *series {
 	s := t.newSeries(2)
-	s.recovered = t.compacted
+	s.recovered = t.merges
 	s.faults = []fault{
 		{"kill -9 of jobs", t.faults.jobKills, true, func(ctx context.Context) error {
 			p := t.compacting(ctx, s.random)

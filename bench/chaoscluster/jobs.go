@@ -20,7 +20,7 @@ const (
 	compactJob   = "compact"
 	askEvery     = 3 * time.Second
 	runsSeen     = 20               // looked at each time; the store keeps 100
-	compactLimit = 5 * time.Minute  // for a run behind a fault
+	compactLimit = 5 * time.Minute  // for the jobs to go on behind a fault
 	runningLimit = 10 * time.Second // that a fault waits for a run to hit
 )
 
@@ -84,31 +84,53 @@ func (t *test) compacting(ctx context.Context, random *rand.Rand) *process {
 				return p
 			}
 		}
-		if pause(ctx, 50*time.Millisecond) != nil {
+		if pause(ctx, 200*time.Millisecond) != nil {
 			break
 		}
 	}
 	return t.jobs.any(random)
 }
 
-// compacted waits for a run of compaction that begins from now on and ends well,
-// and says how long that took.
-func (t *test) compacted(ctx context.Context) (time.Duration, error) {
+// merges waits until another merge is committed, or a run of compaction that
+// begins from now on has ended well, and says how long that took.
+func (t *test) merges(ctx context.Context) (time.Duration, error) {
+	before, err := t.filesLeft(ctx)
+	seen := err == nil
+	ended := t.compacted()
+	return t.await(ctx, func(ctx context.Context) bool {
+		now, err := t.filesLeft(ctx)
+		if err == nil && !seen {
+			before, seen = now, true
+		}
+		return err == nil && now.swaps > before.swaps || ended(ctx)
+	})
+}
+
+// compacted says whether a run of compaction that began from now on has ended well.
+func (t *test) compacted() func(context.Context) bool {
 	began := time.Now()
-	for {
+	return func(ctx context.Context) bool {
+		_, runs := t.compaction(ctx)
+		return slices.ContainsFunc(runs, func(r store.JobRun) bool { return r.BeganAt.After(began) && r.Outcome == "ok" })
+	}
+}
+
+// await waits for something that the jobs do, and says how long that took.
+func (t *test) await(ctx context.Context, done func(context.Context) bool) (time.Duration, error) {
+	for began := time.Now(); ; {
 		for _, p := range t.jobs.all {
 			if err := p.lives(); err != nil {
 				return 0, err
 			}
 		}
-		_, runs := t.compaction(ctx)
-		if slices.ContainsFunc(runs, func(r store.JobRun) bool { return r.BeganAt.After(began) && r.Outcome == "ok" }) {
+		if done(ctx) {
 			return time.Since(began), nil
 		}
 		if time.Since(began) > compactLimit {
-			return 0, known.Finding(fmt.Sprintf("no compaction ends well for %s: %+v", compactLimit, runs))
+			_, runs := t.compaction(ctx)
+			return 0, known.Finding(fmt.Sprintf("nothing is compacted for %s: %+v", compactLimit, runs))
 		}
-		if err := pause(ctx, 100*time.Millisecond); err != nil {
+		if err := pause(ctx, 500*time.Millisecond); err != nil {
 			return 0, err
 		}
 	}
@@ -127,7 +149,7 @@ func (t *test) settled(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		if _, err := t.compacted(ctx); err != nil {
+		if _, err := t.await(ctx, t.compacted()); err != nil {
 			return err
 		}
 		after, err := t.filesLeft(ctx)

@@ -22,11 +22,10 @@
 // midnight (UTC), so that half of them are of a date that has ended.
 //
 // Recovery is the time from the fault to all partitions being read again, and of
-// jobs to a compaction that began behind it and ended well. In the end, when
-// nothing is left to be compacted, the totals by topic, account, hour and status
-// must be the generator's, what was counted, duplicate and refused must be the
-// records in the log, verify and balance must be good, and DuckDB must agree, by a
-// glob and by the manifests.
+// jobs to the next merge. In the end, when nothing is left to be compacted, the
+// totals by topic, account, hour and status must be the generator's, what was
+// counted, duplicate and refused must be the records in the log, verify and balance
+// must be good, and DuckDB must agree, by a glob and by the manifests.
 //
 // Exit codes: 0 no difference, 1 a difference (the folder stays), 2 the test could
 // not be run.
