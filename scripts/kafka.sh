@@ -130,7 +130,7 @@ start() {
 }
 
 await() { # NODE
-	local end=$((SECONDS + 60))
+	local end=$((SECONDS + 180)) # some seconds, where the machine is not busy with other things
 	until grep -q 'Kafka Server started' "$dir/$1/kafka.log"; do
 		if ! runs "$1" || [ $SECONDS -ge $end ]; then
 			echo "kafka.sh: node $1 does not start:" >&2

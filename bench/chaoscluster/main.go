@@ -77,7 +77,7 @@ func main() {
 	flag.IntVar(&o.faults.jobKills, "job-kills", 20, "how often a process of jobs is killed")
 	flag.IntVar(&o.faults.jobStops, "job-stops", 5, "how often a process of jobs is stopped past its lease")
 	flag.IntVar(&o.faults.jobCuts, "job-cuts", 5, "how often the network of a process of jobs is cut")
-	flag.DurationVar(&o.duration, "duration", 20*time.Minute, "`time` that the events are spread over")
+	flag.DurationVar(&o.duration, "duration", 28*time.Minute, "`time` that the events are spread over")
 	flag.Uint64Var(&o.seed, "seed", uint64(time.Now().UnixNano()), "of the faults and the events")
 	flag.StringVar(&o.python, "python", "", "a `python3` with duckdb, to count the Parquet files from outside")
 	flag.StringVar(&o.dir, "dir", "", "`folder` to work in (default: a temporary one)")
