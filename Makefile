@@ -48,7 +48,7 @@ bench-cluster: ## 1, 2 and 4 pipelines on Kafka and PostgreSQL: events/s, CPU by
 chaos: ## kills the process 50 times under load and compares what was counted with what was sent
 	go run ./bench/chaos
 
-chaos-cluster: ## Kafka, PostgreSQL, S3 and three pipelines, all of them killed and cut off under load; PYTHON=… with duckdb (half an hour)
+chaos-cluster: ## Kafka, PostgreSQL, S3, three pipelines and jobs, all of them killed and cut off under load; PYTHON=… with duckdb (half an hour)
 	go run ./bench/chaoscluster $(if $(PYTHON),-python $(PYTHON))
 
 facts: ## real logs, read back by DuckDB, pyarrow and kcat (installs a Python environment)

@@ -16,7 +16,7 @@ import (
 const (
 	queueBatches = 64              // of the generator, waiting to be sent
 	sendRecords  = 10_000          // at most in one piece, when many wait
-	awayLimit    = 2 * time.Minute // for one piece: then the log is not coming back
+	awayLimit    = 5 * time.Minute // for one piece: then the log is not coming back
 )
 
 // Load sends the generator's records, each until it is acknowledged.
