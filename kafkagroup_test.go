@@ -3,6 +3,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"net/http"
@@ -54,9 +55,22 @@ const manyAccounts = 24 // so that each of the partitions has some
 // send writes events with these ids, of many accounts.
 func (k *realKafka) send(t *testing.T, first, n int) {
 	t.Helper()
+	k.sendBy(t, broker.Partitioner, first, n)
+}
+
+// formerly is the hash of a producer that still believes in so many partitions.
+func formerly(partitions int) kafka.Balancer {
+	return kafka.BalancerFunc(func(m kafka.Message, all ...int) int { return broker.Partitioner.Balance(m, all[:partitions]...) })
+}
+
+var otherHash = kafka.CRC32Balancer{Consistent: true} // librdkafka's, where nothing else is set
+
+func (k *realKafka) sendBy(t *testing.T, hash kafka.Balancer, first, n int) {
+	t.Helper()
 	fresh := broker.NewKafka(k.brokers...) // a client that is older knows the partitions of some seconds ago
 	defer fresh.Close()
 	w := fresh.Writer(schemas.Usage)
+	w.Balancer = hash
 	defer w.Close()
 	messages := make([]kafka.Message, n)
 	for i := range messages {
@@ -83,6 +97,41 @@ func (c *cluster) want(t *testing.T, counted, duplicate int) {
 	t.Helper()
 	c.drained(t)
 	c.command(t, "balance", "--data", c.dir).want(t, 0, fmt.Sprintf("records %d = counted %d + duplicate %d + rejected 0", counted+duplicate, counted, duplicate))
+	c.command(t, "verify", "--data", c.dir).want(t, 0, "verify: good")
+}
+
+// keepSending sends events from first on, one after the other, each twice: by a
+// producer that knows of four partitions for ever, and by one that learns of new
+// ones within seconds. What it returns ends that and says how many there were.
+func (k *realKafka) keepSending(t *testing.T, first int) (end func() int) {
+	patience := soon(t)
+	ctx, stop := context.WithCancel(patience)
+	ended := make(chan int, 1)
+	go func() {
+		var writers [2]*kafka.Writer
+		for i, hash := range []kafka.Balancer{formerly(4), broker.Partitioner} {
+			writers[i] = k.kafka.Writer(schemas.Usage)
+			writers[i].Balancer = hash
+			defer writers[i].Close()
+		}
+		n := 0
+		for ; ctx.Err() == nil; n++ {
+			m := usageEvent(fmt.Sprintf("acct-%d", (first+n)%manyAccounts), first+n)
+			for i := range writers {
+				for patience.Err() == nil && writers[(n+i)%2].WriteMessages(patience, m) != nil { // not written, or not known to be
+				}
+			}
+		}
+		ended <- n
+	}()
+	return func() int { stop(); return <-ended }
+}
+
+// wantCounted is for what depends on which records were handed on, and how often.
+func (c *cluster) wantCounted(t *testing.T, counted int) {
+	t.Helper()
+	c.drained(t)
+	c.command(t, "balance", "--data", c.dir).want(t, 0, fmt.Sprintf("counted %d + duplicate", counted), "handed on to another partition")
 	c.command(t, "verify", "--data", c.dir).want(t, 0, "verify: good")
 }
 
@@ -216,6 +265,7 @@ func kafkaGrow(t *testing.T, k *realKafka) {
 	k.send(t, 0, 1000)
 	c.drained(t)
 	c.command(t, "topics", "admit", "usage", "--partitions", "3", "--data", c.dir).want(t, 2, "cannot take partitions away")
+	sent := k.keepSending(t, 10_000)
 	admitted := make(chan outcome, 1)
 	go func() { admitted <- c.command(t, "topics", "admit", "usage", "--partitions", "7", "--data", c.dir) }()
 	<-p.ended // it knows four partitions, and ends to be started again
@@ -224,14 +274,22 @@ func kafkaGrow(t *testing.T, k *realKafka) {
 	}
 	p = c.pipeline(t)
 	(<-admitted).want(t, 0, "topic usage has 7 partitions, admitted; it had 4")
+	meanwhile := sent()
 	k.send(t, 1000, 1000)
 	k.send(t, 0, 2000) // again: most accounts have another partition
-	c.want(t, 2000, 2000)
+	c.wantCounted(t, 2000+meanwhile)
 	p.until(t, "it is ready", p.ready)
 	p.kill(t)
 	c.pipeline(t)
 	k.send(t, 0, 2000) // and with windows built again
-	c.want(t, 2000, 4000)
+	k.send(t, 10_000, meanwhile)
+	c.wantCounted(t, 2000+meanwhile)
+	k.sendBy(t, formerly(4), 0, 3000) // by a producer that knows nothing yet, with new ones
+	k.send(t, 2000, 2000)
+	k.sendBy(t, formerly(4), 3000, 1000)
+	k.sendBy(t, otherHash, 0, 5000)
+	k.send(t, 4000, 1000)
+	c.wantCounted(t, 5000+meanwhile)
 	c.command(t, "topics", "--data", c.dir).want(t, 0, "usage           7         7            0")
 }
 
@@ -241,6 +299,7 @@ func kafkaGrownBehindUs(t *testing.T, k *realKafka) {
 	p := c.pipeline(t)
 	p.until(t, "it is ready", p.ready)
 	k.send(t, 0, 1000)
+	k.sendBy(t, otherHash, 5000, 1000)
 	c.drained(t)
 	answer, err := k.kafka.Client().CreatePartitions(soon(t), &kafka.CreatePartitionsRequest{Topics: []kafka.TopicPartitionsConfig{{Name: "usage", Count: 8}}})
 	if err != nil || answer.Errors["usage"] != nil {
@@ -251,13 +310,18 @@ func kafkaGrownBehindUs(t *testing.T, k *realKafka) {
 		return status == http.StatusServiceUnavailable && strings.Contains(body, "tallybook topics admit usage")
 	})
 	k.send(t, 1000, 500)
-	k.send(t, 0, 1500)
+	k.sendBy(t, formerly(4), 0, 1600)
+	k.send(t, 0, 1600)
+	k.sendBy(t, otherHash, 5000, 1000)
 	admitted := make(chan outcome, 1)
 	go func() { admitted <- c.command(t, "topics", "admit", "usage", "--data", c.dir) }()
 	<-p.ended
 	c.pipeline(t)
 	(<-admitted).want(t, 0, "topic usage has 8 partitions, admitted; it had 4")
-	c.want(t, 1500, 1500)
+	k.sendBy(t, formerly(4), 1500, 200)
+	k.send(t, 1600, 100)
+	k.send(t, 5000, 1000)
+	c.wantCounted(t, 2700)
 }
 
 // The topic was deleted and made again, while a process runs and while none does.

@@ -272,7 +272,7 @@ func (p *parts) workerConfig() worker.Config {
 	if p.cfg.DedupeDisk > 0 {
 		folder = filepath.Join(p.cfg.Data, "dedupe")
 	}
-	return worker.Config{Brokers: p.kafka.Brokers, Client: p.kafka.Client(), Dialer: p.kafka.Dialer, Store: p.store, Archive: p.archive, Rules: p.rules(),
+	return worker.Config{Brokers: p.kafka.Brokers, Client: p.kafka.Client(), Dialer: p.kafka.Dialer, Codec: p.kafka.Compression, Store: p.store, Archive: p.archive, Rules: p.rules(),
 		Registry: p.registry, Log: p.log, Interval: p.cfg.Interval, MaxRecordBytes: p.cfg.MaxRecord + collector.StampBytes,
 		DedupeWindow: p.cfg.DedupeSpan, DedupeMaxIDs: p.cfg.DedupeIDs, DedupeFolder: folder, DedupeFiles: p.cfg.DedupeDisk, Now: p.cfg.now}
 }

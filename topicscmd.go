@@ -28,13 +28,13 @@ func topicsCommand() *cobra.Command {
 		Short: "let workers go on with a changed number of partitions, or change it",
 		Long: `Another number of partitions moves accounts to other partitions, away from the ids
 that recognise their repeats. So workers stop until it is admitted. From then on
-each partition also knows the ids that the others had counted, until they are
-older than the dedupe window.
+each account has one partition that counts it, the one that Murmur2 gives to it:
+that one also knows the ids that the others had counted, until they are older than
+the dedupe window. Records under the account's key that still go elsewhere, from
+producers that do not know the new number yet, are handed on to it, so that they
+are counted once.
 
-With --partitions the topic gets so many: this is the better way, since workers
-learn of it before the first record comes. A repeat is not recognised if it is
-sent to the new partition in the seconds that this command takes, and its original
-to the old one in the same seconds: stop producers, or accept that.`,
+With --partitions the topic gets so many. Pipelines end, to be started again.`,
 		Example: "  tallybook topics admit usage --partitions 12 --brokers kafka:9092 --store postgres://…",
 		Args: func(_ *cobra.Command, args []string) error {
 			if len(args) != 1 || !slices.Contains(schemas.Topics[:], schemas.Topic(args[0])) {
@@ -49,7 +49,7 @@ to the old one in the same seconds: stop producers, or accept that.`,
 		},
 	}
 	admit.Flags().IntVar(&partitions, "partitions", 0, "`number` that the topic shall have (default: what it has)")
-	admit.Flags().BoolVar(&force, "force", false, "also while records are not counted yet: repeats of these are not recognised in other partitions")
+	admit.Flags().BoolVar(&force, "force", false, "do not wait until what is in the log is counted: more of it has to be handed on")
 	parent.AddCommand(admit)
 	return parent
 }
@@ -165,33 +165,19 @@ func (t *topics) behind(ctx context.Context, ends map[schemas.Partition]int64) (
 	return n, err
 }
 
-// admitted is the recorded number, and whether it was changed before.
-func (t *topics) admitted(ctx context.Context, topic schemas.Topic) (n int, cut bool, err error) {
-	err = t.store.View(ctx, func(v *store.View) error {
-		all, err := v.Partitions()
-		if err != nil {
-			return err
-		}
-		cuts, err := v.Cuts(topic)
-		n, cut = all[topic], len(cuts) > 0
-		return err
-	})
-	return n, cut, err
-}
-
-// admit cuts the topic twice: before its new partitions can get a record, so
-// that no worker reads them without the ids of the others, and when all that was
-// in the log by then is counted, so that these ids are among them. It can be
-// called again after it was interrupted.
+// admit cuts the topic before its new partitions can get a record: no worker
+// reads them without the ids of the others, and behind the cut no partition counts
+// accounts that another one has. It can be called again after it was interrupted.
 func (t *topics) admit(ctx context.Context, topic schemas.Topic, want int, force bool) error {
 	have, err := t.partitions(ctx, topic)
 	if err != nil {
 		return err
 	}
-	admitted, cut, err := t.admitted(ctx, topic)
+	all, _, err := t.known(ctx)
 	if err != nil {
 		return err
 	}
+	admitted := all[topic]
 	if want == 0 {
 		want = have
 	}
@@ -202,43 +188,36 @@ func (t *topics) admit(ctx context.Context, topic schemas.Topic, want int, force
 		return usageError{fmt.Errorf("topic %s has %d partitions, and Kafka cannot take partitions away", topic, have)}
 	case want > 1000:
 		return usageError{fmt.Errorf("--partitions %d: at most 1000", want)}
-	case want == have && want == admitted && !cut:
+	case want == have && want == admitted:
 		fmt.Fprintf(t.out, "topic %s has %d partitions, as admitted\n", topic, have)
 		return nil
 	}
-	before, err := t.ends(ctx, topic, min(have, admitted))
-	if err != nil {
-		return err
-	}
-	if have <= admitted && !force {
-		if err := t.counted(ctx, before, "before anything is changed"); err != nil {
+	if want != admitted {
+		if have == admitted && !force {
+			if err := t.counted(ctx, topic, have); err != nil {
+				return err
+			}
+		}
+		if err := t.store.ChangePartitions(ctx, topic, admitted, want); err != nil {
 			return err
 		}
-	}
-	if err := t.store.ChangePartitions(ctx, topic, admitted, want); err != nil {
-		return err
 	}
 	if want > have {
 		if err := t.grow(ctx, topic, want); err != nil {
 			return fmt.Errorf("%w; call this command again", err)
 		}
 	}
-	ends, err := t.ends(ctx, topic, want)
-	if err != nil {
-		return err
-	}
-	if err := t.counted(ctx, ends, "so that its ids are known everywhere"); err != nil {
-		return err
-	}
-	if err := t.store.ChangePartitions(ctx, topic, want, want); err != nil {
-		return err
-	}
 	fmt.Fprintf(t.out, "topic %s has %d partitions, admitted; it had %d\n", topic, want, admitted)
 	return nil
 }
 
-// counted waits until workers have counted what is below ends.
-func (t *topics) counted(ctx context.Context, ends map[schemas.Partition]int64, why string) error {
+// counted waits until workers have counted what the log has now, so that little
+// has to be handed on. It is not what dedupe relies on.
+func (t *topics) counted(ctx context.Context, topic schemas.Topic, partitions int) error {
+	ends, err := t.ends(ctx, topic, partitions)
+	if err != nil {
+		return err
+	}
 	tick := time.NewTicker(200 * time.Millisecond)
 	defer tick.Stop()
 	for said := false; ; said = true {
@@ -247,7 +226,7 @@ func (t *topics) counted(ctx context.Context, ends map[schemas.Partition]int64, 
 			return err
 		}
 		if !said {
-			fmt.Fprintf(t.out, "%d records are not counted yet; waiting for 'tallybook pipeline' to count them, %s\n", n, why)
+			fmt.Fprintf(t.out, "%d records are not counted yet; waiting for 'tallybook pipeline' to count them, before anything is changed (--force does not)\n", n)
 		}
 		select {
 		case <-ctx.Done():

@@ -24,6 +24,7 @@ type BalanceLine struct {
 	Duplicate    int64         `json:"duplicate"`
 	Rejected     int64         `json:"rejected"`
 	OtherKey     int64         `json:"other_key"`
+	HandedOn     int64         `json:"handed_on"`     // of Duplicate: sent to the partition that has their account since a change of their number
 	ExtraRows    int64         `json:"extra_rows"`    // second rows of counted records: an amendment makes two
 	ArchiveRows  int64         `json:"archive_rows"`  // to equal Counted + ExtraRows
 	ErrorRecords int64         `json:"error_records"` // to equal Rejected
@@ -58,8 +59,12 @@ func (r BalanceReport) String() string {
 }
 
 func (l *BalanceLine) sums() string {
-	return fmt.Sprintf("records %d = counted %d + duplicate %d + rejected %d; archive rows %d, error records %d",
+	text := fmt.Sprintf("records %d = counted %d + duplicate %d + rejected %d; archive rows %d, error records %d",
 		l.Records, l.Counted, l.Duplicate, l.Rejected, l.ArchiveRows, l.ErrorRecords)
+	if l.HandedOn > 0 {
+		text += fmt.Sprintf("; of the duplicates %d were handed on to another partition", l.HandedOn)
+	}
+	return text
 }
 
 func writeFindings(b *strings.Builder, findings []string, found int64) {
@@ -95,7 +100,7 @@ func (l *BalanceLine) take(r *store.Ledger) {
 	case r.First < l.Next:
 		l.find("overlap: offsets %d to %d are in two checkpoints", r.First, min(l.Next, r.Next)-1)
 	}
-	if r.Next <= r.First || min(r.Records, r.Gaps, r.Counted, r.Duplicate, r.Rejected, r.OtherKey, r.Extra) < 0 {
+	if r.Next <= r.First || min(r.Records, r.Gaps, r.Counted, r.Duplicate, r.Rejected, r.OtherKey, r.Extra, r.HandedOn) < 0 || r.HandedOn > r.Duplicate {
 		l.find("the checkpoint at %d cannot be: %+v", r.First, *r)
 	}
 	if r.Records+r.Gaps != r.Next-r.First {
@@ -113,6 +118,7 @@ func (l *BalanceLine) take(r *store.Ledger) {
 	l.Duplicate += r.Duplicate
 	l.Rejected += r.Rejected
 	l.OtherKey += r.OtherKey
+	l.HandedOn += r.HandedOn
 }
 
 // close holds the sums against position, archive and error rows.
@@ -149,6 +155,7 @@ func (l *BalanceLine) add(o *BalanceLine) {
 	l.Duplicate += o.Duplicate
 	l.Rejected += o.Rejected
 	l.OtherKey += o.OtherKey
+	l.HandedOn += o.HandedOn
 	l.ArchiveRows += o.ArchiveRows
 	l.ErrorRecords += o.ErrorRecords
 	l.Found += o.Found

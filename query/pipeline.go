@@ -52,11 +52,12 @@ type countedView struct {
 	Duplicate int64 `json:"duplicate"`
 	Rejected  int64 `json:"rejected"`
 	OtherKey  int64 `json:"otherKey"`
+	HandedOn  int64 `json:"handedOn"`
 	ExtraRows int64 `json:"extraRows"`
 }
 
 func countedViewOf(l *store.Ledger) countedView {
-	return countedView{l.Records, l.Gaps, l.Counted, l.Duplicate, l.Rejected, l.OtherKey, l.Extra}
+	return countedView{l.Records, l.Gaps, l.Counted, l.Duplicate, l.Rejected, l.OtherKey, l.HandedOn, l.Extra}
 }
 
 type importView struct {
@@ -237,7 +238,7 @@ func addHour(all []store.LedgerHour, h store.LedgerHour) []store.LedgerHour {
 		if t := &all[i]; t.Topic == h.Topic && t.Start.Equal(h.Start) {
 			t.Checkpoints += h.Checkpoints
 			t.Records, t.Gaps, t.Counted, t.Duplicate = t.Records+h.Records, t.Gaps+h.Gaps, t.Counted+h.Counted, t.Duplicate+h.Duplicate
-			t.Rejected, t.OtherKey, t.Extra = t.Rejected+h.Rejected, t.OtherKey+h.OtherKey, t.Extra+h.Extra
+			t.Rejected, t.OtherKey, t.HandedOn, t.Extra = t.Rejected+h.Rejected, t.OtherKey+h.OtherKey, t.HandedOn+h.HandedOn, t.Extra+h.Extra
 			return all
 		}
 	}

@@ -184,7 +184,7 @@ func insertErrors(ctx context.Context, w *writeTx, c *Checkpoint) error {
 
 func insertLedger(ctx context.Context, w *writeTx, c *Checkpoint) error {
 	l := &c.Ledger
-	return w.exec(ctx, `INSERT INTO ledger (`+ledgerColumns+`) VALUES (`+placeholders(14)+`)`,
+	return w.exec(ctx, `INSERT INTO ledger (`+ledgerColumns+`) VALUES (`+placeholders(15)+`)`,
 		string(c.From.Topic), c.From.ID, l.First, l.Next, l.Records, l.Gaps, l.Counted, l.Duplicate, l.Rejected, l.OtherKey,
-		l.Extra, c.To.Clock, c.From.Epoch, c.ClosedAt.UnixMicro())
+		l.Extra, c.To.Clock, c.From.Epoch, c.ClosedAt.UnixMicro(), l.HandedOn)
 }

@@ -16,7 +16,7 @@ type LedgerRow struct {
 }
 
 const ledgerColumns = `topic, partition, first_offset, next_offset, records, gaps, counted, duplicate, rejected,
-	other_key, extra_rows, clock, epoch, closed_at`
+	other_key, extra_rows, clock, epoch, closed_at, handed_on`
 
 // Ledger are a partition's rows with First >= after, in order; at most limit
 // where limit > 0.
@@ -32,7 +32,7 @@ func scanLedger(row scanner) (LedgerRow, error) {
 	var at int64
 	l := &r.Ledger
 	err := row.Scan(&r.Topic, &r.ID, &l.First, &l.Next, &l.Records, &l.Gaps, &l.Counted, &l.Duplicate, &l.Rejected,
-		&l.OtherKey, &l.Extra, &r.Clock, &r.Epoch, &at)
+		&l.OtherKey, &l.Extra, &r.Clock, &r.Epoch, &at, &l.HandedOn)
 	r.At = time.UnixMicro(at).UTC()
 	return r, err
 }

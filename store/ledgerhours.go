@@ -43,11 +43,11 @@ func (v *View) LedgerHours(p *Position, from time.Time) ([]LedgerHour, error) {
 		h.Topic = p.Topic
 		var at int64
 		l := &h.Ledger
-		err = row.Scan(&at, &h.Checkpoints, &l.Records, &l.Gaps, &l.Counted, &l.Duplicate, &l.Rejected, &l.OtherKey, &l.Extra)
+		err = row.Scan(&at, &h.Checkpoints, &l.Records, &l.Gaps, &l.Counted, &l.Duplicate, &l.Rejected, &l.OtherKey, &l.Extra, &l.HandedOn)
 		h.Start = time.UnixMicro(at * hour).UTC()
 		return h, err
 	}, `SELECT closed_at / ? AS closed_hour, COUNT(*), CAST(SUM(records) AS BIGINT), CAST(SUM(gaps) AS BIGINT), CAST(SUM(counted) AS BIGINT),
-		CAST(SUM(duplicate) AS BIGINT), CAST(SUM(rejected) AS BIGINT), CAST(SUM(other_key) AS BIGINT), CAST(SUM(extra_rows) AS BIGINT)
+		CAST(SUM(duplicate) AS BIGINT), CAST(SUM(rejected) AS BIGINT), CAST(SUM(other_key) AS BIGINT), CAST(SUM(extra_rows) AS BIGINT), CAST(SUM(handed_on) AS BIGINT)
 		FROM ledger WHERE topic = ? AND partition = ? AND first_offset >= ? AND closed_at >= ? GROUP BY 1 ORDER BY 1`,
 		hour, string(p.Topic), p.ID, first, from.UnixMicro())
 }

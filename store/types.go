@@ -26,6 +26,7 @@ type Ledger struct {
 	Duplicate   int64
 	Rejected    int64
 	OtherKey    int64 // records whose key is not their account, of all Records
+	HandedOn    int64 // of Duplicate: sent to the partition that has their account, and counted there
 	Extra       int64 // archive rows beyond one for each counted record: an amendment makes two
 }
 

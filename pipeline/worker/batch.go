@@ -61,6 +61,8 @@ type batch struct {
 
 	columns []schemas.Field // of the topic's archive
 
+	away parcels // records of accounts that another partition has
+
 	bytes   int64 // of record values
 	days    map[schemas.Day]struct{}
 	lastDay schemas.Day
@@ -102,7 +104,7 @@ func (b *batch) start(next int64, in *interner) {
 		b.latencies.reset()
 	}
 	b.rates.reset()
-	b.apps = nil
+	b.apps, b.away = nil, parcels{}
 	b.errors.reset()
 	b.ledger = store.Ledger{First: next, Next: next}
 	b.bytes, b.oldest = 0, math.MaxInt64

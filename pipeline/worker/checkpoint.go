@@ -61,6 +61,14 @@ func (c *checkpointer) stop() {
 // write is the checkpoint protocol.
 func (c *checkpointer) write(job *writeJob) error {
 	began := c.p.cfg.Now()
+	if len(job.batch.away.all) > 0 {
+		if err := c.handOn(&job.batch.away); err != nil {
+			return err
+		}
+		began = c.lap("hand on", began)
+	}
+	// If we die here, the next owner hands these records on again. Where they are
+	// counted, the second ones are repeats.
 	cp, err := c.stage(job)
 	if err != nil {
 		return err

@@ -21,6 +21,12 @@ func (p *partition) process(hard context.Context, rec *record, now time.Time) er
 	p.clock = max(p.clock, received)
 
 	account, why := p.judge(rec, received)
+	if why == nil && p.change != nil && string(rec.key) == string(account) {
+		if home := p.change.home(account); home != p.ID {
+			b.handOn(rec, home)
+			return nil
+		}
+	}
 	app := isAppEvent(p.event.Type)
 	if app && why == nil {
 		var err error

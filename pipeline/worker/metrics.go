@@ -70,7 +70,7 @@ type partitionMetrics struct {
 	m                           *metrics
 	topic, id                   string
 	counted, duplicate, rejects prometheus.Counter
-	otherKey                    prometheus.Counter
+	otherKey, handedOn          prometheus.Counter
 	lag, lagSeconds, span, ids  prometheus.Gauge
 }
 
@@ -81,6 +81,7 @@ func (m *metrics) partition(tp schemas.Partition) *partitionMetrics {
 		duplicate: m.records.WithLabelValues(topic, id, "duplicate"),
 		rejects:   m.records.WithLabelValues(topic, id, "rejected"),
 		otherKey:  m.records.WithLabelValues(topic, id, "other_key"),
+		handedOn:  m.records.WithLabelValues(topic, id, "handed_on"),
 		lag:       m.lag.WithLabelValues(topic, id), lagSeconds: m.lagSeconds.WithLabelValues(topic, id),
 		span: m.span.WithLabelValues(topic, id), ids: m.ids.WithLabelValues(topic, id),
 	}
@@ -122,6 +123,7 @@ func (p *partitionMetrics) checkpointed(job *writeJob, w *window, clock int64, n
 	p.duplicate.Add(float64(l.Duplicate))
 	p.rejects.Add(float64(l.Rejected))
 	p.otherKey.Add(float64(l.OtherKey))
+	p.handedOn.Add(float64(l.HandedOn))
 	p.m.checkpoint.Observe(job.took.Seconds())
 	if l.Records > 0 {
 		p.m.freshness.Observe(now.Sub(time.UnixMicro(job.batch.oldest)).Seconds())

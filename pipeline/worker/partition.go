@@ -53,6 +53,7 @@ type partition struct {
 	pos      store.Position // the newest submitted; in the store once written is empty
 	clock    int64          // log clock of the last record folded
 	window   *window        // nil: to be rebuilt
+	change   *change        // of the topic's number of partitions; nil: there was none
 	sessions sessions
 	intern   *interner
 	batch    *batch // being folded
@@ -272,5 +273,5 @@ func (p *partition) closeIfDue(hard context.Context) error {
 func (p *partition) full() bool {
 	b := p.batch
 	return b.ledger.Next-b.ledger.First >= int64(p.limit) || b.bytes >= p.cfg.BatchBytes || len(b.days) > p.cfg.BatchDays ||
-		len(b.pending) >= maxPending
+		len(b.pending) >= maxPending || b.away.bytes >= maxAway
 }

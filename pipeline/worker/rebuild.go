@@ -3,13 +3,9 @@ package worker
 import (
 	"cmp"
 	"context"
-	"fmt"
 	"slices"
 
-	"github.com/segmentio/kafka-go"
-
 	"tallybook/archive"
-	"tallybook/pipeline/broker"
 	"tallybook/store"
 )
 
@@ -19,9 +15,9 @@ var windowColumns = []string{"id", "source", "account", "row", "log_time", "topi
 // windowPart are ids of a file that the dedupe window must hold.
 type windowPart struct {
 	file  store.ArchiveFile
-	since int64     // log clock, µs
-	below int64     // offset
-	moved *movedKey // nil: all accounts
+	since int64 // log clock, µs
+	below int64 // offset
+	moved bool  // of the accounts alone that have their home here since
 }
 
 // rebuildWindow reads the ids that the dedupe window must hold at the position
@@ -41,7 +37,7 @@ func (p *partition) rebuildWindow(ctx context.Context, pos store.Position) (*win
 					continue
 				}
 				account := []byte(r.String(r.Account[i]))
-				if part.moved != nil && !part.moved.here(account) {
+				if part.moved && p.change.home(account) != p.ID {
 					continue
 				}
 				id := p.hasher.hash(account, []byte(r.String(r.Source[i])), r.ID.At(i))
@@ -68,25 +64,14 @@ func (p *partition) windowParts(ctx context.Context, pos store.Position, span in
 	if err != nil {
 		return nil, err
 	}
-	var parts []windowPart
+	parts := make([]windowPart, 0, len(own))
 	for _, f := range own {
 		parts = append(parts, windowPart{file: f, since: pos.Clock - span, below: pos.Next})
 	}
-	var cuts []store.Cut
-	var admitted int
-	err = p.cfg.Store.View(ctx, func(v *store.View) (err error) {
-		if cuts, err = v.Cuts(p.Topic); err != nil || len(cuts) == 0 {
-			return err
-		}
-		all, err := v.Partitions()
-		admitted = all[p.Topic]
-		return err
-	})
-	if err != nil {
-		return nil, fmt.Errorf("cuts of %s: %w", p.Topic, err)
+	if p.change == nil {
+		return parts, nil
 	}
-	moved := newMovedKey(int(p.ID), admitted)
-	for _, cut := range cuts {
+	for _, cut := range p.change.cuts {
 		if cut.Partition == p.Partition {
 			continue
 		}
@@ -97,38 +82,9 @@ func (p *partition) windowParts(ctx context.Context, pos store.Position, span in
 		}
 		for _, f := range files {
 			if f.First < cut.Next {
-				parts = append(parts, windowPart{file: f, since: since, below: cut.Next, moved: moved})
+				parts = append(parts, windowPart{file: f, since: since, below: cut.Next, moved: true})
 			}
 		}
 	}
 	return parts, nil
-}
-
-// movedKey says which accounts a partition has among so many.
-type movedKey struct {
-	partition int
-	all       []int
-	known     map[string]bool
-}
-
-func newMovedKey(partition, partitions int) *movedKey {
-	k := &movedKey{partition: partition, all: make([]int, partitions), known: map[string]bool{}}
-	for i := range k.all {
-		k.all[i] = i
-	}
-	return k
-}
-
-const maxKnownKeys = 1 << 16 // accounts; beyond it they are forgotten and hashed again
-
-func (k *movedKey) here(account []byte) bool {
-	here, known := k.known[string(account)]
-	if !known {
-		here = broker.Partitioner.Balance(kafka.Message{Key: account}, k.all...) == k.partition
-		if len(k.known) >= maxKnownKeys {
-			clear(k.known)
-		}
-		k.known[string(account)] = here
-	}
-	return here
 }

@@ -29,6 +29,9 @@ func (p *partition) takeOver(ctx context.Context) error {
 	if err := p.checkLog(ctx, pos, first, end); err != nil {
 		return err
 	}
+	if p.change, err = readChange(ctx, p.cfg.Store, p.Topic); err != nil {
+		return err
+	}
 	p.setState("rebuilding the dedupe window")
 	w, err := p.rebuildWindow(ctx, pos)
 	if err != nil {

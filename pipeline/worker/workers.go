@@ -28,6 +28,7 @@ type Config struct {
 	Store      *store.Store
 	Archive    *archive.Archive
 	Partitions map[schemas.Topic]int // that the process began with; nil: nothing depends on it
+	Codec      kafka.Compression     // of records that are handed on; 0: none
 	Rules      schemas.Rules
 	Registry   prometheus.Registerer // nil: metrics are kept to ourselves
 	Log        *slog.Logger
