@@ -75,6 +75,13 @@ func TestCreditedAndVoid(t *testing.T) {
 	if march := find(t, list, "2026-03", schemas.KindInvoice); march.Total != "31.00" || march.Number != "INV-000003" {
 		t.Errorf("March: %s %s", march.Number, march.Total)
 	}
+	months := []string{}
+	for _, i := range list {
+		if i.Kind == schemas.KindInvoice {
+			months = append(months, i.Month)
+		}
+	}
+	same(t, "newest first", months, []string{"2026-03", "2026-02", "2026-01"})
 	r.checkNumbers(list)
 }
 

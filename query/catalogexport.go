@@ -34,7 +34,7 @@ func ExportCatalog(ctx context.Context, st *store.Store, now time.Time, out io.W
 		return err
 	}
 	customers, err := allOf(func(after string) ([]store.Customer, error) {
-		return st.Customers(ctx, "", after, exportPage)
+		return st.Customers(ctx, store.CustomerFilter{After: after, Limit: exportPage})
 	}, func(c *store.Customer) string { return c.ID })
 	if err != nil {
 		return err

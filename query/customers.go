@@ -3,6 +3,7 @@ package query
 import (
 	"fmt"
 	"net/http"
+	"strings"
 	"time"
 
 	"github.com/gorilla/mux"
@@ -72,11 +73,15 @@ func (q *Server) customerOf(r *http.Request) (store.Customer, error) {
 }
 
 func (q *Server) listCustomers(w http.ResponseWriter, r *http.Request) error {
-	limit, cursor, _, err := paging(r)
+	limit, cursor, get, err := paging(r, "search")
 	if err != nil {
 		return err
 	}
-	list, err := q.cfg.Store.Customers(r.Context(), api.CallerOf(r.Context()).Account, cursor, limit+1)
+	search := get("search")
+	if len(search) > maxName || strings.ContainsFunc(search, isControl) {
+		return api.Invalid("search", "search must have up to %d bytes, without control characters", maxName)
+	}
+	list, err := q.cfg.Store.Customers(r.Context(), store.CustomerFilter{Account: api.CallerOf(r.Context()).Account, Text: search, After: cursor, Limit: limit + 1})
 	if err != nil {
 		return err
 	}

@@ -111,7 +111,7 @@ func orNull(text string) *string {
 	return &text
 }
 
-// listInvoices lists documents by id: those of an account's key without drafts,
+// listInvoices lists documents, newest first: those of an account's key without drafts,
 // and of a customer's key its own alone.
 func (q *Server) listInvoices(w http.ResponseWriter, r *http.Request) error {
 	limit, cursor, get, err := paging(r, "customer", "month", "status", "payment", "kind")
@@ -132,6 +132,11 @@ func (q *Server) listInvoices(w http.ResponseWriter, r *http.Request) error {
 	}
 	if _, err := schemas.ParseMonth(f.Month); f.Month != "" && err != nil {
 		return api.Invalid("month", "month must be YYYY-MM, such as 2026-01")
+	}
+	if cursor != "" {
+		if _, err := q.cfg.Store.Invoice(r.Context(), cursor); errors.Is(err, store.ErrNotFound) {
+			return api.Invalid("cursor", "cursor must be the next of the page before")
+		}
 	}
 	if caller.Customer != "" {
 		if f.Customer != "" && f.Customer != caller.Customer {

@@ -100,6 +100,31 @@ func TestInvoicesOverHTTP(t *testing.T) {
 	}
 }
 
+// Every document is on one page, those of the same moment too.
+func TestInvoicePages(t *testing.T) {
+	f := newFixture(t)
+	c := invoiceClient(f)
+	for _, name := range []string{"Bolt", "Acme", "Cara", "Eve", "Dora"} {
+		f.finalInvoice(name)
+	}
+	var ids []string
+	for pages, cursor := 1, ""; ; pages++ {
+		page := c.call(200, "GET", "/v1/invoices?limit=2&cursor="+cursor, "")
+		for _, i := range page["invoices"].([]any) {
+			ids = append(ids, i.(map[string]any)["id"].(string))
+		}
+		next, more := page["next"].(string)
+		if !more {
+			if got, want := strings.Join(ids, " "), "id-Eve id-Dora id-Cara id-Bolt id-Acme"; got != want || pages != 3 {
+				t.Errorf("got %s on %d pages, want %s on 3", got, pages, want)
+			}
+			break
+		}
+		cursor = next
+	}
+	c.call(400, "GET", "/v1/invoices?cursor=id-Nobody", "")
+}
+
 // An account's key sees its own documents, a customer's its own, nobody drafts.
 func TestInvoicesOfOthers(t *testing.T) {
 	f := newFixture(t)

@@ -143,7 +143,7 @@ func (q *Server) payers(ctx context.Context, accounts []string) (payers, error) 
 	all, after, n := payers{}, "", 0
 	for {
 		const page = 1000
-		list, err := q.cfg.Store.Customers(ctx, account, after, page)
+		list, err := q.cfg.Store.Customers(ctx, store.CustomerFilter{Account: account, After: after, Limit: page})
 		if err != nil {
 			return nil, err
 		}

@@ -10,6 +10,7 @@ import (
 	"tallybook/api"
 	"tallybook/query/engine"
 	"tallybook/schemas"
+	"tallybook/store"
 )
 
 // interval is what intervalType may be: the windows, and how long a range may be.
@@ -77,7 +78,7 @@ func (q *Server) catalogAccount(r *http.Request, caller api.Caller) string {
 	if caller.Customer != "" || caller.Account == "" {
 		return caller.Account
 	}
-	list, err := q.cfg.Store.Customers(r.Context(), caller.Account, "", 1)
+	list, err := q.cfg.Store.Customers(r.Context(), store.CustomerFilter{Account: caller.Account, Limit: 1})
 	if err != nil || len(list) == 0 {
 		return ""
 	}

@@ -55,7 +55,7 @@ func TestCustomersWithOneKey(t *testing.T) {
 		})
 	}
 	wait.Wait()
-	list, err := s.Customers(t.Context(), "", "", 10)
+	list, err := s.Customers(t.Context(), CustomerFilter{Limit: 10})
 	if err != nil || made.Load() != 1 || len(list) != 1 {
 		t.Fatalf("%d made, %d there, %v", made.Load(), len(list), err)
 	}

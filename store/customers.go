@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"reflect"
 	"slices"
+	"strings"
 	"time"
 
 	"tallybook/schemas"
@@ -145,15 +146,26 @@ func readCustomer(ctx context.Context, q querier, id string) (Customer, error) {
 	return c, engineError(err)
 }
 
-// Customers lists customers by id, those after the given one: of one account,
-// or of all ("").
-func (s *Store) Customers(ctx context.Context, account, after string, limit int) ([]Customer, error) {
+// CustomerFilter narrows Customers; empty fields do not.
+type CustomerFilter struct {
+	Account string
+	Text    string // part of a name, an account or an e-mail address, in letters of any size; or an id
+	After   string
+	Limit   int
+}
+
+// Customers lists customers by id.
+func (s *Store) Customers(ctx context.Context, f CustomerFilter) ([]Customer, error) {
 	where := filter{}
-	where.add(`id > ?`, after)
-	if account != "" {
-		where.add(`account = ?`, account)
+	where.add(`id > ?`, f.After)
+	if f.Account != "" {
+		where.add(`account = ?`, f.Account)
 	}
-	query := `SELECT ` + customerColumns + ` FROM customers` + where.sql() + ` ORDER BY id` + where.limit(limit)
+	if f.Text != "" {
+		part := "%" + strings.NewReplacer("!", "!!", "%", "!%", "_", "!_").Replace(strings.ToLower(f.Text)) + "%"
+		where.add(`(LOWER(name) LIKE ? ESCAPE '!' OR LOWER(account) LIKE ? ESCAPE '!' OR LOWER(email) LIKE ? ESCAPE '!' OR id = ?)`, part, part, part, f.Text)
+	}
+	query := `SELECT ` + customerColumns + ` FROM customers` + where.sql() + ` ORDER BY id` + where.limit(f.Limit)
 	rows, err := s.read.QueryContext(ctx, query, where.args...)
 	list, err := scanAll(rows, err, scanCustomer)
 	if err != nil {

@@ -91,15 +91,17 @@ func (s *Store) InvoiceByNumber(ctx context.Context, number string) (Invoice, er
 type InvoiceFilter struct {
 	Account, Customer, Month, Status, Payment string
 	Kind                                      schemas.InvoiceKind
-	Drafts                                    bool // drafts too
-	After                                     string
+	Drafts                                    bool   // drafts too
+	After                                     string // an id
 	Limit                                     int
 }
 
-// Invoices lists documents by id.
+// Invoices lists documents, newest first: those made before the one of f.After.
 func (s *Store) Invoices(ctx context.Context, f InvoiceFilter) ([]Invoice, error) {
 	where := filter{}
-	where.add(`id > ?`, f.After)
+	if f.After != "" {
+		where.add(`(created_at, id) < (SELECT created_at, id FROM invoices WHERE id = ?)`, f.After)
+	}
 	for _, c := range []struct{ column, value string }{{"account", f.Account}, {"customer", f.Customer}, {"month", f.Month},
 		{"status", f.Status}, {"payment", f.Payment}, {"kind", string(f.Kind)}} {
 		if c.value != "" {
@@ -109,7 +111,7 @@ func (s *Store) Invoices(ctx context.Context, f InvoiceFilter) ([]Invoice, error
 	if !f.Drafts {
 		where.add(`status <> 'draft'`)
 	}
-	query := `SELECT ` + invoiceColumns + ` FROM invoices` + where.sql() + ` ORDER BY id` + where.limit(f.Limit)
+	query := `SELECT ` + invoiceColumns + ` FROM invoices` + where.sql() + ` ORDER BY created_at DESC, id DESC` + where.limit(f.Limit)
 	rows, err := s.read.QueryContext(ctx, query, where.args...)
 	list, err := scanAll(rows, err, scanInvoice)
 	if err != nil {

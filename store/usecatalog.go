@@ -41,7 +41,7 @@ func (s *Store) UseOfCustomer(ctx context.Context, id string) (UseCatalog, error
 // CustomerOfAccount is the customer of an account that has exactly one;
 // ErrNotFound else.
 func (s *Store) CustomerOfAccount(ctx context.Context, account string) (Customer, error) {
-	list, err := s.Customers(ctx, account, "", 2)
+	list, err := s.Customers(ctx, CustomerFilter{Account: account, Limit: 2})
 	if err == nil && len(list) != 1 {
 		err = ErrNotFound
 	}

@@ -1,7 +1,7 @@
 // What every test of the dashboard needs: a signed-in page of a browser that asks
 // nobody but the server, and the API to hold the page against.
 import assert from 'node:assert/strict'
-import { readFile } from 'node:fs/promises'
+import { mkdir, readFile } from 'node:fs/promises'
 import { after } from 'node:test'
 import axe from 'axe-core'
 import { chromium } from 'playwright-core'
@@ -25,7 +25,7 @@ export async function signIn(t, { as = key, dark = false, phone = false, height 
 	page.setDefaultTimeout(20000)
 	page.on('request', (r) => { if (!r.url().startsWith(base + '/') && !/^(data|blob):/.test(r.url())) faults.push('asked elsewhere: ' + r.url()) })
 	page.on('pageerror', (e) => faults.push(String(e)))
-	page.on('console', (m) => { if (m.type() === 'error' && !m.text().includes('the server responded with a status of')) faults.push(m.text()) })
+	page.on('console', (m) => { if (m.type() === 'error' && !m.text().startsWith('Failed to load resource')) faults.push(m.text()) })
 	if (files) await page.route('**/dashboard/**', async (r) => {
 		const name = new URL(r.request().url()).pathname.slice('/dashboard/'.length)
 		const type = { js: 'text/javascript', css: 'text/css', svg: 'image/svg+xml' }[name.split('.').pop()]
@@ -77,10 +77,24 @@ export async function until(what, done) {
 
 // accessible holds a page against axe; findings that are serious fail.
 export async function accessible(page, name) {
-	await page.evaluate(axe.source)
+	if (!await page.evaluate(() => 'axe' in window)) await page.evaluate(axe.source)
 	const { violations } = await page.evaluate(() => axe.run({ resultTypes: ['violations'] }))
 	const serious = violations.filter((v) => ['serious', 'critical'].includes(v.impact))
 	assert.deepEqual(serious.map((v) => `${name}: ${v.id}: ${v.nodes.map((n) => n.target.join(' ')).slice(0, 3).join(', ')}`), [])
+}
+
+// looks are what a page has to look like itself in.
+export const looks = [false, true].flatMap((phone) => [false, true].map((dark) => ({ phone, dark, look: `${phone ? 'phone' : 'wide'}-${dark ? 'dark' : 'light'}` })))
+
+const folder = process.env.PICTURES // where pictures are kept, if anywhere
+if (folder) await mkdir(folder, { recursive: true })
+
+// looked takes a picture, and fails where something is cut or not accessible. A
+// phone's dark has nothing for axe that a phone's light and a wide dark have not.
+export async function looked(page, name, { phone, dark, look }) {
+	if (folder) await page.screenshot({ path: `${folder}/${name}-${look}.png`, fullPage: true })
+	await whole(page, `${name} ${look}`)
+	if (!(phone && dark)) await accessible(page, `${name} ${look}`)
 }
 
 // whole fails where something is cut off at the side of the page, or lies on

@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict'
 import { Socket } from 'node:net'
 import { execFileSync } from 'node:child_process'
+import { readFile } from 'node:fs/promises'
 import { test } from 'node:test'
 import { accessible, ask, base, key, open, settled, signIn, until, whole } from './lib.js'
 
@@ -38,6 +39,63 @@ test('usage comes to what the API says', async (t) => {
 	const { value } = await ask('GET', '/api/v1/meters/requests/query?from=2026-01-12T00:00:00Z&to=2026-01-15T00:00:00Z&filterGroupBy[method]=GET')
 	assert.ok(value.data[0].value > 0)
 	assert.equal(await page.locator('#total strong').innerText(), value.data[0].value.toLocaleString('en'))
+})
+
+test('a day of another zone is shown as its clocks have it', async (t) => {
+	const page = await signIn(t, { at: '#/usage?meter=requests&window=DAY&zone=Asia/Tokyo&from=2026-01-12T15:00:00Z&to=2026-01-13T15:00:00Z' })
+	await page.getByText('From (Asia/Tokyo)').first().waitFor()
+	const { value } = await ask('GET', '/api/v1/meters/requests/query?windowSize=DAY&windowTimeZone=Asia/Tokyo&from=2026-01-12T15:00:00Z&to=2026-01-13T15:00:00Z')
+	assert.deepEqual(await page.locator('main tbody td').allTextContents(), ['2026-01-13 00:00:00', '2026-01-14 00:00:00', String(value.data[0].value)])
+})
+
+test('the question is an address, a line for a shell, and files', async (t) => {
+	const page = await signIn(t, { at: '#/usage?meter=requests&window=DAY&group=method&filter=api%3Dshop&from=2026-01-12T00:00:00Z&to=2026-01-15T00:00:00Z' })
+	const line = await page.locator('pre.code', { hasText: 'curl' }).textContent()
+	const said = JSON.parse(execFileSync('sh', ['-c', line.replace('curl ', 'curl -sS ')], { env: { ...process.env, KEY: key } }))
+	assert.equal(await page.locator('#total strong').textContent(), said.data.reduce((sum, d) => sum + d.value, 0).toLocaleString('en'))
+	for (const [name, file] of [['CSV', 'requests.csv'], ['Arrow', 'requests.arrows']]) {
+		const saving = page.waitForEvent('download')
+		await page.getByRole('button', { name: `Download ${name}` }).click()
+		const saved = await saving, content = await readFile(await saved.path())
+		assert.equal(saved.suggestedFilename(), file)
+		if (name === 'CSV') assert.equal(content.toString().trim().split('\n').length, said.data.length + 1)
+		else assert.equal(content.readUInt32LE(0), 0xffffffff, 'a message of an Arrow stream')
+	}
+})
+
+test('a filter that says nothing is refused', async (t) => {
+	const page = await signIn(t, { at: '#/usage?filter=status' })
+	await page.getByRole('alert').getByText('name=value').waitFor()
+})
+
+test('a server that is away is said, and asked again', async (t) => {
+	const page = await signIn(t, { at: '#/errors' })
+	const away = (route) => route.abort()
+	await page.route(/\/(v1|api)\//, away)
+	for (const [name, at] of [['usage', '#/usage'], ['invoices', '#/invoices']]) {
+		await open(page, at)
+		await page.getByRole('alert').getByText('The server does not answer').waitFor()
+		await accessible(page, `${name} without a server`)
+	}
+	await page.unroute(/\/(v1|api)\//, away)
+	await page.getByRole('button', { name: 'Try again' }).click()
+	await page.getByRole('region', { name: 'Invoices and credit notes' }).waitFor()
+})
+
+test('an import is followed', async (t) => {
+	const page = await signIn(t)
+	const { value } = await ask('GET', '/v1/pipeline')
+	const [done] = value.imports
+	let read = done.bytes / 2 // it moves on with every question
+	await page.route('**/v1/pipeline', (r) => {
+		const finishedAt = read < done.bytes ? null : done.finishedAt
+		const answer = { ...value, imports: [{ ...done, name: 'slow.log', read, finishedAt }] }
+		read += done.bytes / 4
+		return r.fulfill({ json: answer })
+	})
+	await open(page, '#/pipeline/imports')
+	await page.locator('tr', { hasText: 'slow.log' }).locator('progress').waitFor()
+	await page.locator('tr', { hasText: 'slow.log' }).getByText('all of it').waitFor()
 })
 
 test('a question that is refused can be mended', async (t) => {

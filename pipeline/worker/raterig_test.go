@@ -166,7 +166,7 @@ func (r *rig) wantRated(names []string, want ...string) {
 
 func (c *catalog) end(account string) {
 	c.t.Helper()
-	list, err := c.store.Customers(context.Background(), account, "", 1)
+	list, err := c.store.Customers(context.Background(), store.CustomerFilter{Account: account, Limit: 1})
 	if err != nil || len(list) != 1 {
 		c.t.Fatal(list, err)
 	}

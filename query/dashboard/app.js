@@ -62,7 +62,8 @@ async function show() {
 	}
 	if (signal.aborted) return
 	main.removeAttribute('aria-busy')
-	main.replaceChildren(h('h1', null, page.title), ...[content].flat(Infinity).filter(Boolean))
+	main.replaceChildren(h('h1', null, page.title), ...[content].flat(Infinity).filter(Boolean),
+		h('p', { class: 'hint' }, 'Times are in UTC where no zone is named.'))
 }
 
 // problem is what stands where an answer was to stand.

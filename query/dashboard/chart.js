@@ -1,6 +1,6 @@
 // Lines and bars over time, by uPlot. Each has a table beside it for who cannot see it.
 /* global uPlot */
-import { h, compact } from './dom.js'
+import { h, compact, wall } from './dom.js'
 
 const colours = 8
 
@@ -8,7 +8,7 @@ export const colour = (n) => getComputedStyle(document.documentElement).getPrope
 
 // chart draws series over times (ms): [{label, values, colour}]. It follows the
 // width of its place, and the colours of light and dark.
-export function chart(title, times, series, { format = compact, bars = false, height = 220 } = {}) {
+export function chart(title, times, series, { format = compact, bars = false, height = 220, zone = 'UTC' } = {}) {
 	const place = h('div', { class: 'chart', role: 'img', 'aria-label': describe(title, series, format) })
 	const step = times.length > 1 ? (times[1] - times[0]) / 1000 : 3600
 	const draw = () => {
@@ -17,11 +17,11 @@ export function chart(title, times, series, { format = compact, bars = false, he
 		const axis = { stroke: ink, grid: { stroke: grid, width: 1 }, ticks: { stroke: grid }, font: '12px system-ui, sans-serif' }
 		place.replaceChildren()
 		return new uPlot({
-			width: Math.max(place.clientWidth, 200), height, tzDate: (ts) => uPlot.tzDate(new Date(ts * 1000), 'UTC'),
+			width: Math.max(place.clientWidth, 200), height, tzDate: (ts) => uPlot.tzDate(new Date(ts * 1000), zone),
 			legend: { show: series.length > 1, live: true }, cursor: { drag: { x: false, y: false } },
 			scales: { x: { range: (u, min, max) => (bars ? [min - step / 2, max + step / 2] : [min, max]) }, y: { range: (u, min, max) => [Math.min(0, min), max > 0 ? max * 1.08 : 1] } },
 			axes: [{ ...axis, values: clock, incrs: marks.filter((m) => m >= step) }, { ...axis, size: 56, values: (u, ticks) => ticks.map(format) }],
-			series: [{ label: 'UTC', value: (u, v) => (v == null ? '' : new Date(v * 1000).toISOString().slice(0, 16).replace('T', ' ')) }, ...series.map((s, i) => ({
+			series: [{ label: zone, value: (u, v) => (v == null ? '' : wall(v * 1000, zone).slice(0, 16)) }, ...series.map((s, i) => ({
 				label: s.label, stroke: s.colour ?? colour(i), width: 2, fill: bars ? (s.colour ?? colour(i)) + '99' : undefined,
 				points: { show: times.length < 3 }, value: (u, v) => (v == null ? '' : format(v)),
 				paths: bars ? uPlot.paths.bars({ size: [0.8, 40] }) : undefined,

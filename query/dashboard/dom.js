@@ -64,11 +64,20 @@ export const compact = (n) => (n == null ? '–' : short.format(n))
 export const bytes = (n) => (n == null ? '–' : n < 1024 ? n + ' B' : n < 1 << 20 ? (n / 1024).toFixed(1) + ' KiB' : n < 2 ** 30 ? (n / 2 ** 20).toFixed(1) + ' MiB' : (n / 2 ** 30).toFixed(1) + ' GiB')
 export const ms = (n) => (typeof n !== 'number' ? '–' : n < 1000 ? Number(n.toPrecision(3)) + ' ms' : (n / 1000).toFixed(2) + ' s')
 
-// time is a moment in UTC, as everything inside is; the title has it in full.
-export function time(value) {
+// time is a moment in UTC, as everything inside is, or in a zone that the page
+// names beside it; the title has it in full.
+export function time(value, zone = 'UTC') {
 	if (!value) return '–'
 	const text = new Date(value).toISOString()
-	return h('time', { datetime: text, title: text }, text.slice(0, 10) + ' ' + text.slice(11, 19))
+	return h('time', { datetime: text, title: text }, wall(value, zone))
+}
+
+// wall is what clocks of a zone show, as 2026-01-31 23:59:59.
+export function wall(value, zone) {
+	const parts = new Intl.DateTimeFormat('en', { timeZone: zone, year: 'numeric', month: '2-digit', day: '2-digit', hour: '2-digit', minute: '2-digit', second: '2-digit', hourCycle: 'h23' })
+		.formatToParts(new Date(value))
+	const p = Object.fromEntries(parts.map(({ type, value: text }) => [type, text]))
+	return `${p.year}-${p.month}-${p.day} ${p.hour}:${p.minute}:${p.second}`
 }
 
 // ago is how long something took or is past, in the largest unit that says something.

@@ -1,7 +1,8 @@
 // Jobs and their runs, and how one is run out of turn.
 import { h, section, table, mark, time, duration, ms, say } from './dom.js'
-import { ask, get, session } from './api.js'
+import { ask, get } from './api.js'
 import { address } from './app.js'
+import { everySecond } from './parts.js'
 
 const kinds = { ok: 'good', error: 'bad', lost: 'warn', running: 'warn' }
 
@@ -26,6 +27,7 @@ export async function jobsPage(page) {
 		{ title: 'Now', cell: (j) => runButton(j, draw, page) },
 	], list, 'No process has run jobs yet.')))
 	draw(jobs)
+	if (jobs.some(busy)) follow(draw, page.signal)
 	return place
 }
 
@@ -38,14 +40,15 @@ function state(j) {
 
 const busy = (j) => Boolean(j.asked) || j.runs[0]?.outcome === 'running'
 
-// runButton asks for a run, and draws the jobs again until it is over.
+// runButton asks for a run, and shows how it goes.
 function runButton(job, draw, { signal }) {
 	return h('button', { type: 'button', class: 'plain', disabled: busy(job), 'aria-label': `Run ${job.name} now`, onclick: async (e) => {
 		e.target.disabled = true
 		try {
 			await ask('POST', `/v1/jobs/${encodeURIComponent(job.name)}/run`)
 			say(`${job.name} was asked for.`)
-			await follow(job.name, draw, signal)
+			asked.add(job.name)
+			follow(draw, signal)
 		} catch (failure) {
 			if (failure.name !== 'AbortError') say(failure.message)
 			e.target.disabled = false
@@ -53,20 +56,24 @@ function runButton(job, draw, { signal }) {
 	} }, 'Run')
 }
 
-async function follow(name, draw, signal) {
-	for (;;) {
-		await new Promise((done) => setTimeout(done, 1000))
-		if (signal.aborted || !session.who) return
+const asked = new Set() // here, whose end is still to be told
+let following = 0
+
+// follow draws the jobs anew while one is at work; the latest call goes on alone.
+function follow(draw, signal) {
+	const mine = ++following
+	return everySecond(signal, async () => {
+		if (mine !== following) return false
 		const { jobs } = await get('/v1/jobs', null, signal)
 		const focused = document.activeElement?.getAttribute('aria-label')
 		draw(jobs)
 		if (focused) [...document.querySelectorAll('button')].find((b) => b.getAttribute('aria-label') === focused)?.focus()
-		const job = jobs.find((j) => j.name === name)
-		if (job && !busy(job)) {
-			say(job.runs[0]?.outcome === 'ok' ? `${name} has run.` : `${name} failed: ${job.runs[0]?.error ?? ''}`)
-			return
+		for (const job of jobs.filter((j) => asked.has(j.name) && !busy(j))) {
+			asked.delete(job.name)
+			say(job.runs[0]?.outcome === 'ok' ? `${job.name} has run.` : `${job.name} failed: ${job.runs[0]?.error ?? ''}`)
 		}
-	}
+		return jobs.some(busy)
+	})
 }
 
 // jobPage has the runs of one job.
@@ -76,7 +83,9 @@ export async function jobPage(name, page) {
 		const job = jobs.find((j) => j.name === name)
 		place.replaceChildren(...(job ? one(job, draw, page) : [h('p', { class: 'nothing' }, 'There is no job of this name.')]))
 	}
-	draw((await get('/v1/jobs', null, page.signal)).jobs)
+	const { jobs } = await get('/v1/jobs', null, page.signal)
+	draw(jobs)
+	if (jobs.some(busy)) follow(draw, page.signal)
 	return place
 }
 

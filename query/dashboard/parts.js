@@ -1,6 +1,7 @@
 // Parts that several pages have: the ways within a page, the facts of one thing,
 // pages of a list, and questions before what cannot be undone.
 import { h, say } from './dom.js'
+import { session } from './api.js'
 import { address, problem } from './app.js'
 
 // tabs are the sides of a page: [[path, title]], the current one marked.
@@ -38,6 +39,17 @@ export async function under(form, work) {
 	} catch (failure) {
 		if (failure.name === 'AbortError') throw failure
 		return [form, problem(failure)]
+	}
+}
+
+// everySecond does work, which says whether to go on, until the page is left.
+export async function everySecond(signal, work) {
+	try {
+		do {
+			await new Promise((done) => setTimeout(done, 1000))
+		} while (!signal.aborted && session.who && await work())
+	} catch (failure) {
+		if (failure.name !== 'AbortError') say(failure.message)
 	}
 }
 

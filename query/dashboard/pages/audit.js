@@ -5,7 +5,7 @@ import { pager } from '../parts.js'
 
 export async function render(params, { signal }) {
 	const answer = await get('/v1/audit', { cursor: params.cursor, limit: 50 }, signal)
-	return section(null, table('Changes', [
+	return section(null, table('Changes, newest first', [
 		{ title: 'When', cell: (a) => time(a.at) },
 		{ title: 'Who', cell: (a) => a.actor },
 		{ title: 'What', cell: (a) => `${a.action} ${a.noun.replaceAll('_', ' ')}` },

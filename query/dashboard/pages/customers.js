@@ -1,8 +1,8 @@
 // Customers; the prices of routes; keys; the audit log.
-import { h, section, table, time } from '../dom.js'
+import { h, section, table, field, time } from '../dom.js'
 import { get } from '../api.js'
 import { address } from '../app.js'
-import { pager, tabs } from '../parts.js'
+import { filters, pager, tabs } from '../parts.js'
 
 const sides = [['customers', 'Customers'], ['customers/prices', 'Prices'], ['customers/keys', 'Keys'], ['customers/audit', 'Audit log']]
 const files = { keys: './keys.js', audit: './audit.js' }
@@ -16,17 +16,23 @@ export async function render(params, page) {
 	return [tabs('Sides of the catalog', sides, here), await content]
 }
 
-async function list(params, { signal }) {
-	const answer = await get('/v1/customers', { cursor: params.cursor, limit: 50 }, signal)
-	return section(null, table('Customers', [
+async function list(params, { go, signal }) {
+	const { search, cursor } = params
+	const answer = await get('/v1/customers', { search, cursor, limit: 50 }, signal)
+	const f = { search: h('input', { type: 'search', value: search ?? '', size: 24, maxlength: 255 }) }
+	return [filters('customers', go, f, field('Find', f.search), h('p', { class: 'hint' }, 'Part of a name, an account or an e-mail address, or an id.')),
+		section(null, customerTable(answer.customers, search), pager('customers', params, answer.next))]
+}
+
+function customerTable(customers, search) {
+	return table('Customers', [
 		{ title: 'Customer', cell: (c) => h('a', { href: address('customers/id/' + encodeURIComponent(c.id)) }, c.customerName || c.id) },
 		{ title: 'Account', cell: (c) => c.account },
 		{ title: 'Pricing model', cell: (c) => c.pricingModelName },
 		{ title: 'Currency', cell: (c) => c.currency },
 		{ title: 'Zone', cell: (c) => c.timezone },
 		{ title: 'Since', cell: (c) => time(c.createdAt) },
-	], answer.customers, ['No customer yet. ', h('a', { href: '/docs/' }, 'POST /v1/customers'), ' or “tallybook catalog apply FILE” makes them.']),
-	pager('customers', params, answer.next))
+	], customers, search ? 'No customer is so.' : ['No customer yet. ', h('a', { href: '/docs/' }, 'POST /v1/customers'), ' or “tallybook catalog apply FILE” makes them.'])
 }
 
 async function allPrices(params, { signal }) {

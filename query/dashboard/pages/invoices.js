@@ -27,7 +27,7 @@ async function list(params, { go, signal }) {
 	return [
 		filters('invoices', go, controls, field('Month', controls.month), field('Status', controls.status), field('Payment', controls.payment),
 			admin && field('Customer', controls.customer)),
-		section(null, table('Invoices and credit notes', columns, answer.invoices,
+		section(null, table('Invoices and credit notes, newest first', columns, answer.invoices,
 			month || status || payment || customer ? 'No document is so. Choose other filters.'
 				: admin ? ['No invoice yet. The job ', h('a', { href: address('pipeline/jobs/invoices') }, 'invoices'), ' makes one for each customer and month.']
 					: 'No invoice yet.'),

@@ -7,15 +7,15 @@ import { latest, iso, day } from '../range.js'
 
 export async function render(params, { signal }) {
 	const range = await latest('requests', 1, signal)
-	const [now, before, mail, mailBefore, attention] = await Promise.all([
+	const [now, before, mail, mailBefore, attention, waiting] = await Promise.all([
 		usage(range.from, range.to, signal), usage(range.from - day, range.from, signal),
 		mailEvents(range.from, range.to, signal), mailEvents(range.from - day, range.from, signal),
-		needsAttention(signal),
+		needsAttention(signal), session.who.role === 'admin' ? lag(signal) : null,
 	])
 	const t = now.totals, b = before.totals
 	return [
 		h('p', { class: 'lead' }, range.now ? 'The last 24 hours' : 'Nothing came in during the last 24 hours. The latest day with events',
-			': ', time(range.from), ' to ', time(range.to), ' UTC, against the day before. ', freshness(now.through)),
+			': ', time(range.from), ' to ', time(range.to), ' UTC, against the day before. ', freshness(now.through), waiting),
 		h('dl', { class: 'cards' },
 			card('Requests', compact(t.requests), t.requests, b.requests),
 			card('Errors', `${compact(t.errors)}`, t.errors, b.errors, t.requests ? share(t.errors, t.requests) + ' of requests' : null, true),
@@ -66,6 +66,13 @@ function change(now, before, lessIsBetter) {
 function freshness(through) {
 	const at = Date.parse(through?.split(';')[0])
 	return Number.isNaN(at) ? null : ['Every record up to ', time(at), ' is in these numbers (', duration(Date.now() - at), ' ago).']
+}
+
+// lag says how many records of the log are not counted yet.
+async function lag(signal) {
+	const known = (await get('/v1/pipeline', null, signal)).partitions.filter((p) => p.lag != null)
+	const sum = known.reduce((all, p) => all + p.lag, 0)
+	return known.length ? (sum ? ` ${count(sum)} records of the log wait to be counted.` : ' None waits in the log.') : null
 }
 
 async function needsAttention(signal) {

@@ -2,7 +2,7 @@
 import { h, section, table, mark, time, count, compact, bytes, duration } from '../dom.js'
 import { get } from '../api.js'
 import { address } from '../app.js'
-import { tabs } from '../parts.js'
+import { tabs, everySecond } from '../parts.js'
 import { jobsPage, jobPage, outcome } from '../jobs.js'
 
 const sides = [['pipeline', 'Partitions'], ['pipeline/hours', 'Balance by hour'], ['pipeline/jobs', 'Jobs'], ['pipeline/imports', 'Imports']]
@@ -66,8 +66,19 @@ async function hours({ signal }) {
 	], answer.hours, 'Nothing was processed during the last 48 hours.'))
 }
 
+// imports are shown as they go on.
 async function imports({ signal }) {
-	const { imports } = await get('/v1/pipeline', null, signal)
+	const place = h('div')
+	const draw = async () => {
+		const { imports } = await get('/v1/pipeline', null, signal)
+		place.replaceChildren(importTable(imports))
+		return imports.some((i) => !i.finishedAt)
+	}
+	if (await draw()) everySecond(signal, draw)
+	return place
+}
+
+function importTable(imports) {
 	return section(null, table('The latest imports', [
 		{ title: 'File', cell: (i) => h('code', null, i.name.split('/').at(-1)) },
 		{ title: 'Format', cell: (i) => i.format },

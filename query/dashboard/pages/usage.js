@@ -1,6 +1,6 @@
 // Any meter over any time: chart, table, the question as an address and as curl.
 import { h, section, table, field, select, count, compact, time, say } from '../dom.js'
-import { get, curl, download } from '../api.js'
+import { get, curl, download, Refused } from '../api.js'
 import { chart } from '../chart.js'
 import { under } from '../parts.js'
 import { latest, iso } from '../range.js'
@@ -15,8 +15,9 @@ export async function render(params, { go, signal }) {
 		zone: params.zone ?? 'UTC', group: params.group ?? '', filter: params.filter ?? '' }
 	const form = question(meters, meter, chosen, go)
 	const path = `/api/v1/meters/${encodeURIComponent(meter.slug)}/query`
-	const query = queryOf(chosen)
-	return under(form, async () => [...shown(meter, chosen, await get(path, query, signal)), section('The same question elsewhere',
+	return under(form, async () => {
+		const query = queryOf(chosen)
+		return [...shown(meter, chosen, await get(path, query, signal)), section('The same question elsewhere',
 		h('p', null, 'This page’s address holds the question. For a shell:'), h('pre', { class: 'code', tabindex: 0 }, h('code', null, curl(path, query))),
 		h('div', { class: 'buttons' }, [['CSV', 'text/csv', 'csv'], ['Arrow', 'application/vnd.apache.arrow.stream', 'arrows']].map(([name, type, ending]) =>
 			h('button', { type: 'button', class: 'plain', onclick: async () => {
@@ -25,15 +26,17 @@ export async function render(params, { go, signal }) {
 				} catch (failure) {
 					say(failure.message)
 				}
-			} }, `Download ${name}`))))])
+			} }, `Download ${name}`))))]
+	})
 }
 
 // queryOf is the API's form of what was chosen; "status=500, api=shop" filters.
 function queryOf(c) {
 	const query = { from: c.from, to: c.to, windowSize: c.window === 'ALL' ? null : c.window, windowTimeZone: c.zone === 'UTC' ? null : c.zone, groupBy: c.group || null }
 	for (const part of c.filter.split(',').map((p) => p.trim()).filter(Boolean)) {
-		const [name, ...value] = part.split('=')
-		query[`filterGroupBy[${name.trim()}]`] = value.join('=').trim()
+		const [name, value] = part.split(/=(.*)/s).map((text) => text.trim())
+		if (!name || !value) throw new Refused(400, `Filter must be name=value, several by commas: “${part}” is not.`)
+		query[`filterGroupBy[${name}]`] = value
 	}
 	return query
 }
@@ -59,11 +62,23 @@ function question(meters, meter, c, go) {
 	h('button', { type: 'submit' }, 'Show'), h('p', { class: 'hint' }, meter.description))
 }
 
+// withGaps are the starts of windows, and of one at each side of those that had
+// nothing: a line through them stands at zero there.
+function withGaps(data) {
+	const ends = new Map(data.map((d) => [d.windowStart, d.windowEnd])), starts = [...ends.keys()].sort()
+	return starts.flatMap((start, n) => {
+		const end = ends.get(start), next = starts[n + 1]
+		if (!next || end === next) return [start]
+		const before = new Date(2 * Date.parse(next) - Date.parse(ends.get(next))).toISOString().replace('.000', '')
+		return before > end ? [start, end, before] : [start, end]
+	})
+}
+
 function shown(meter, c, answer) {
 	const name = (d) => (c.group === 'subject' ? d.subject : c.group ? d.groupBy[c.group] : meter.slug) || '–'
 	const total = answer.data.reduce((sum, d) => sum + Number(d.value), 0)
 	const adds = ['SUM', 'COUNT'].includes(meter.aggregation)
-	const starts = [...new Set(answer.data.map((d) => d.windowStart))].sort()
+	const starts = adds ? withGaps(answer.data) : [...new Set(answer.data.map((d) => d.windowStart))].sort()
 	const groups = new Map()
 	for (const d of answer.data) groups.set(name(d), (groups.get(name(d)) ?? 0) + Math.abs(Number(d.value)))
 	const greatest = [...groups].sort((a, b) => b[1] - a[1]).slice(0, lines).map(([g]) => g)
@@ -73,9 +88,9 @@ function shown(meter, c, answer) {
 	return [
 		h('p', { class: 'lead', id: 'total' }, adds ? ['In all ', h('strong', null, count(total)), '. '] : null, 'Made from ', answer.source?.replace('+', ' and '), '. ',
 			groups.size > lines && `The chart shows the ${lines} greatest of ${groups.size}.`),
-		starts.length > 1 && section(null, chart(title, starts.map((s) => Date.parse(s)), series, { bars: !c.group && adds && starts.length < 100 })),
+		starts.length > 1 && section(null, chart(title, starts.map((s) => Date.parse(s)), series, { bars: !c.group && adds && starts.length < 100, zone: c.zone })),
 		section(null, table(title, [
-			{ title: 'From', cell: (d) => time(d.windowStart) }, { title: 'To', cell: (d) => time(d.windowEnd) },
+			{ title: `From (${c.zone})`, cell: (d) => time(d.windowStart, c.zone) }, { title: `To (${c.zone})`, cell: (d) => time(d.windowEnd, c.zone) },
 			c.group && { title: c.group === 'subject' ? 'account' : c.group, cell: name },
 			{ title: meter.aggregation.toLowerCase(), number: true, cell: (d) => (adds ? count(Number(d.value)) : compact(Number(d.value))) },
 		].filter(Boolean), answer.data.slice(0, 100), 'No events in this time. Choose another time, or another filter.'),
