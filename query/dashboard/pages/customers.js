@@ -19,8 +19,8 @@ export async function render(params, page) {
 async function list(params, { go, signal }) {
 	const { search, cursor } = params
 	const answer = await get('/v1/customers', { search, cursor, limit: 50 }, signal)
-	const f = { search: h('input', { type: 'search', value: search ?? '', size: 24, maxlength: 255 }) }
-	return [filters('customers', go, f, field('Find', f.search), h('p', { class: 'hint' }, 'Part of a name, an account or an e-mail address, or an id.')),
+	const f = { search: h('input', { type: 'search', value: search ?? '', placeholder: 'name, account, e-mail or id', size: 30, maxlength: 255 }) }
+	return [filters('customers', go, f, field('Find', f.search)),
 		section(null, customerTable(answer.customers, search), pager('customers', params, answer.next))]
 }
 
