@@ -26,5 +26,5 @@
 //
 // Plain go test looks at the form of all blocks and at links, needing nothing
 // beyond Go; go test -tags guides runs them, with curl, kcat, Python and Node;
-// -v shows what each block printed.
+// -v shows what each block printed. One run at a time: the copy has one place.
 package docs
