@@ -3,7 +3,7 @@ export CGO_ENABLED = 0
 STATICCHECK = honnef.co/go/tools/cmd/staticcheck@v0.8.1
 FUZZTIME ?= 30s
 
-.PHONY: help run cluster build test test-postgres lint bench bench-query bench-validate bench-peers bench-cluster chaos chaos-cluster facts fuzz clean
+.PHONY: help run cluster build test test-postgres lint bench bench-query bench-validate bench-peers bench-cluster chaos chaos-cluster outages facts fuzz clean
 .DEFAULT_GOAL := help
 
 help: ## this list
@@ -50,6 +50,9 @@ chaos: ## kills the process 50 times under load and compares what was counted wi
 
 chaos-cluster: ## Kafka, PostgreSQL, S3, three pipelines and jobs, all of them killed and cut off under load; PYTHON=… with duckdb (half an hour)
 	go run ./bench/chaoscluster $(if $(PYTHON),-python $(PYTHON))
+
+outages: ## PostgreSQL down and hanging, S3 answering 503 and hanging, 5 minutes each, at 5,000 events/s (35 minutes)
+	go run ./bench/chaoscluster -outage 5m
 
 facts: ## real logs, read back by DuckDB, pyarrow and kcat (installs a Python environment)
 	bench/readers/run.sh

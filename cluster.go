@@ -40,7 +40,7 @@ func runPipeline(ctx context.Context, c *config) error {
 		cfg.Partitions = collect.Partitions()
 		cfg.MemberFile = filepath.Join(c.Data, "member")
 		workers := worker.New(cfg)
-		health, err := p.answers(workers.Ready)
+		health, err := p.answers(func() error { return errors.Join(workers.Ready(), collect.Ready()) })
 		if err != nil {
 			return err
 		}

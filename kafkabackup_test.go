@@ -80,7 +80,9 @@ func (c *cluster) restore(t *testing.T, dump string) {
 func kafkaBackup(t *testing.T, k *realKafka) {
 	c := onServers(t, k)
 	p := c.pipeline(t)
-	doctor := func() outcome { return c.command(t, "doctor", "--data", p.data, "--http", strings.TrimPrefix(p.url, "http://")) }
+	doctor := func() outcome {
+		return c.command(t, "doctor", "--data", p.data, "--http", strings.TrimPrefix(p.url, "http://"))
+	}
 	c.command(t, load(0, 3000)...).want(t, 0)
 	flowing := make(chan outcome, 1)
 	go func() { flowing <- c.command(t, load(3000, 20000, "--rate", "5000")...) }()

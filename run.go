@@ -214,7 +214,7 @@ func (p *parts) services(ctx context.Context, workers *worker.Workers) (s servic
 	if s.collect, err = p.collector(ctx); err != nil {
 		return s, err
 	}
-	s.answers, err = p.answers(workers.Ready)
+	s.answers, err = p.answers(func() error { return errors.Join(workers.Ready(), s.collect.Ready()) })
 	if err != nil {
 		return s, err
 	}
@@ -313,11 +313,21 @@ func (p *parts) collector(ctx context.Context) (*collector.Collector, error) {
 	return collector.New(cfg)
 }
 
+// storeWait is for a probe, which waits for a second or two itself: a store that
+// hangs is to be told in words.
+const storeWait = time.Second
+
 func (p *parts) storeAnswers() error {
-	return p.store.View(context.Background(), func(v *store.View) error {
+	ctx, cancel := context.WithTimeoutCause(context.Background(), storeWait, fmt.Errorf("the store does not answer within %s", storeWait))
+	defer cancel()
+	err := p.store.View(ctx, func(v *store.View) error {
 		_, err := v.Positions()
 		return err
 	})
+	if err != nil && ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
+	return err
 }
 
 // trim lets the embedded broker forget what is safely counted.

@@ -27,6 +27,11 @@
 // counted, duplicate and refused must be the records in the log, verify and balance
 // must be good, and DuckDB must agree, by a glob and by the manifests.
 //
+// With -outage, one part after the other is away for all of them for so long while
+// events go on at -rate, and comes back (outages.go):
+//
+//	go run ./bench/chaoscluster -outage 5m -rate 5000
+//
 // Exit codes: 0 no difference, 1 a difference (the folder stays), 2 the test could
 // not be run.
 package main
@@ -58,6 +63,8 @@ type options struct {
 	events   int64
 	faults   faults
 	duration time.Duration // that the events are spread over; faults go on until all are done
+	outage   time.Duration // 0: faults
+	rate     float64       // of events during outages
 	seed     uint64
 	python   string
 	dir      string
@@ -78,6 +85,8 @@ func main() {
 	flag.IntVar(&o.faults.jobStops, "job-stops", 5, "how often a process of jobs is stopped past its lease")
 	flag.IntVar(&o.faults.jobCuts, "job-cuts", 5, "how often the network of a process of jobs is cut")
 	flag.DurationVar(&o.duration, "duration", 28*time.Minute, "`time` that the events are spread over")
+	flag.DurationVar(&o.outage, "outage", 0, "`time` that each part is away, one after the other; no other faults then")
+	flag.Float64Var(&o.rate, "rate", 5000, "events a second while parts are away")
 	flag.Uint64Var(&o.seed, "seed", uint64(time.Now().UnixNano()), "of the faults and the events")
 	flag.StringVar(&o.python, "python", "", "a `python3` with duckdb, to count the Parquet files from outside")
 	flag.StringVar(&o.dir, "dir", "", "`folder` to work in (default: a temporary one)")
@@ -89,8 +98,12 @@ func main() {
 }
 
 func run(ctx context.Context, o options) int {
+	if o.outage > 0 {
+		o.duration = outagesLast(o.outage)
+		o.events = int64(o.rate * o.duration.Seconds())
+	}
 	if o.events < 1 || o.duration <= 0 || flag.NArg() > 0 {
-		fmt.Fprintln(os.Stderr, "chaoscluster: -events and -duration must be above 0, and there are no arguments")
+		fmt.Fprintln(os.Stderr, "chaoscluster: -events, -duration and -rate must be above 0, and there are no arguments")
 		return 2
 	}
 	t := &test{options: o, outcomes: map[int64]string{}}
@@ -133,7 +146,12 @@ func (t *test) run(ctx context.Context, work string) (err error) {
 	defer t.sender.Kafka.Close()
 	g, fire := errgroup.WithContext(ctx)
 	g.Go(func() error { return t.sender.Run(fire, t.load) })
-	g.Go(func() error { return t.underFire(fire, began) })
+	g.Go(func() error {
+		if t.outage > 0 {
+			return t.outages(fire)
+		}
+		return t.underFire(fire, began)
+	})
 	if err := g.Wait(); err != nil {
 		return err
 	}

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"tallybook/bench/known"
+	"tallybook/bench/servers"
 )
 
 const stopLimit = 10 * time.Second
@@ -23,7 +24,7 @@ type process struct {
 	name          string
 	args          []string
 	parts         *parts
-	store, bucket *proxy
+	store, bucket *servers.Proxy
 	cmd           *exec.Cmd
 	log           *os.File
 	from          int64 // where the log of this life begins
@@ -35,10 +36,10 @@ type process struct {
 func newProcess(p *parts, name string, args ...string) (_ *process, err error) {
 	c := &process{name: name, parts: p}
 	c.args = append(args, "--no-auth", "--data", filepath.Join(p.work, name), "--http", "127.0.0.1:0")
-	if c.store, err = startProxy(p.store.Host); err != nil {
+	if c.store, err = servers.StartProxy(p.store.Host); err != nil {
 		return nil, err
 	}
-	if c.bucket, err = startProxy(p.bucket); err != nil {
+	if c.bucket, err = servers.StartProxy(p.bucket); err != nil {
 		return nil, err
 	}
 	if c.log, err = os.OpenFile(filepath.Join(p.work, name+".log"), os.O_CREATE|os.O_RDWR|os.O_APPEND, 0o644); err != nil {
@@ -52,7 +53,7 @@ func (c *process) start() (err error) {
 		return err
 	}
 	c.cmd = exec.Command(c.parts.tallybook, c.args...)
-	c.cmd.Env = c.parts.environment(c.store.addr(), c.bucket.addr())
+	c.cmd.Env = c.parts.environment(c.store.Addr(), c.bucket.Addr())
 	c.cmd.Stdout, c.cmd.Stderr = c.log, c.log
 	if err := c.cmd.Start(); err != nil {
 		return err
@@ -91,8 +92,8 @@ func (c *process) cutOff(ctx context.Context, store bool, d time.Duration) error
 	if store {
 		way = c.store
 	}
-	way.setCut(true)
-	defer way.setCut(false)
+	way.SetCut(true)
+	defer way.SetCut(false)
 	return pause(ctx, d)
 }
 
@@ -167,8 +168,8 @@ func (c *process) ready() error {
 func (c *process) close() {
 	_ = c.cmd.Process.Signal(syscall.SIGCONT)
 	c.kill()
-	c.store.close()
-	c.bucket.close()
+	c.store.Close()
+	c.bucket.Close()
 	c.log.Close()
 }
 

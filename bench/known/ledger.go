@@ -19,7 +19,7 @@ const drainLimit = 5 * time.Minute
 func (l *Load) Drain(ctx context.Context, st *store.Store, wait func(context.Context) error) (logged int64, err error) {
 	for deadline := time.Now().Add(drainLimit); ; {
 		var behind []string
-		logged, behind, err = l.behind(ctx, st)
+		logged, _, behind, err = l.behind(ctx, st)
 		if err == nil && len(behind) == 0 {
 			return logged, nil
 		}
@@ -34,7 +34,7 @@ func (l *Load) Drain(ctx context.Context, st *store.Store, wait func(context.Con
 
 // behind lists the partitions that are not worked off. A connection from before
 // a kill is an error first.
-func (l *Load) behind(ctx context.Context, st *store.Store) (logged int64, list []string, err error) {
+func (l *Load) behind(ctx context.Context, st *store.Store) (logged, lag int64, list []string, err error) {
 	var positions []store.Position
 	err = st.View(ctx, func(v *store.View) (err error) {
 		positions, err = v.Positions()
@@ -43,14 +43,21 @@ func (l *Load) behind(ctx context.Context, st *store.Store) (logged int64, list 
 	for _, p := range positions {
 		_, end, err := l.Kafka.Offsets(ctx, p.Partition)
 		if err != nil {
-			return 0, nil, err
+			return 0, 0, nil, err
 		}
 		logged += end
+		lag += end - p.Next
 		if p.Next != end {
 			list = append(list, fmt.Sprintf("%s/%d at %d of %d", p.Topic, p.ID, p.Next, end))
 		}
 	}
-	return logged, list, err
+	return logged, lag, list, err
+}
+
+// Lag is how many records the log has past the positions.
+func (l *Load) Lag(ctx context.Context, st *store.Store) (int64, error) {
+	_, lag, _, err := l.behind(ctx, st)
+	return lag, err
 }
 
 // Sent is what a ledger is held against.

@@ -80,9 +80,17 @@ func (s *Server) start(ctx context.Context) (string, error) {
 // Restart ends it as a power failure does, and starts it with its data and at its
 // address.
 func (s *Server) Restart(ctx context.Context) error {
-	if err := s.run(s.kill[0], s.kill[1:]...); err != nil {
+	if err := s.Kill(); err != nil {
 		return err
 	}
+	return s.Start(ctx)
+}
+
+// Kill ends it as a power failure does.
+func (s *Server) Kill() error { return s.run(s.kill[0], s.kill[1:]...) }
+
+// Start brings it back with its data and at its address.
+func (s *Server) Start(ctx context.Context) error {
 	_, err := s.start(ctx)
 	return err
 }

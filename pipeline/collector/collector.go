@@ -130,7 +130,7 @@ func (c *Collector) Partitions() map[schemas.Topic]int { return c.cfg.Partitions
 // first: a request that is still waiting then is answered 503. It runs once.
 func (c *Collector) Run(ctx context.Context) error {
 	defer close(c.stopped)
-	p := producer{client: c.cfg.Kafka.Client(), codec: c.cfg.Kafka.Compression, log: c.cfg.Log, metrics: c.metrics}
+	p := producer{client: c.cfg.Kafka.Client(), codec: c.cfg.Kafka.Compression, log: c.cfg.Log, metrics: c.metrics, now: c.cfg.Now}
 	var running sync.WaitGroup
 	for _, lanes := range c.lanes {
 		for _, l := range lanes {
@@ -144,6 +144,23 @@ func (c *Collector) Run(ctx context.Context) error {
 		running.Go(func() { c.checks.keys.Run(ctx) })
 	}
 	running.Wait()
+	return nil
+}
+
+// refusalHolds is how long a refusal by Kafka says something of now: where no
+// events come that would show that it takes them again, who asks must find out.
+const refusalHolds = 10 * time.Second
+
+// Ready is nil unless Kafka refused events lately, and took none for that
+// partition since; else it says why.
+func (c *Collector) Ready() error {
+	for _, topic := range schemas.Topics {
+		for _, l := range c.lanes[topic] {
+			if r := l.refused.Load(); r != nil && c.cfg.Now().Sub(r.at) < refusalHolds {
+				return fmt.Errorf("events are not durable in %s/%d: %w", topic, l.tp.ID, r.why)
+			}
+		}
+	}
 	return nil
 }
 

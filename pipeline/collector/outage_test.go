@@ -23,7 +23,8 @@ func isUnavailable(t *testing.T, got answer) {
 }
 
 func TestBrokerGoesAwayAndComesBack(t *testing.T) {
-	s := newSetup(t, Config{ProduceTimeout: time.Second})
+	var ahead atomic.Int64 // of the clock
+	s := newSetup(t, Config{ProduceTimeout: time.Second, Now: func() time.Time { return time.Now().Add(time.Duration(ahead.Load())) }})
 	addr := s.broker.Addr()
 	accepted := map[string]bool{}
 	for round := range 3 {
@@ -38,6 +39,9 @@ func TestBrokerGoesAwayAndComesBack(t *testing.T) {
 			}
 			return got.status == 202
 		})
+		waitFor(t, "every partition to take events", func() bool {
+			return s.post(t, "/api/v1/events", batchOf(0, 10)).status == 204 && s.collector.Ready() == nil
+		})
 		if err := s.broker.Close(); err != nil {
 			t.Fatal(err)
 		}
@@ -46,6 +50,16 @@ func TestBrokerGoesAwayAndComesBack(t *testing.T) {
 		isUnavailable(t, away)
 		if away.header.Get("Content-Type") != "application/problem+json" {
 			t.Errorf("got %s", away.header.Get("Content-Type"))
+		}
+		// Known until events are taken again, or long ago.
+		if err := s.collector.Ready(); err == nil || !strings.Contains(err.Error(), "broker") {
+			t.Errorf("without a broker: got %v", err)
+		}
+		if round == 1 {
+			ahead.Add(int64(refusalHolds))
+			if err := s.collector.Ready(); err != nil {
+				t.Errorf("a refusal of long ago: got %v", err)
+			}
 		}
 		s.startBroker(t, addr)
 	}

@@ -78,10 +78,16 @@ func (g *group) mark(events []event, lost bool) {
 // on its way, what arrives gathers for the next, so that batches grow with the
 // load and a lone event waits for nothing.
 type lane struct {
-	tp     schemas.Partition
-	queue  chan *group
-	next   *group // taken from the queue, did not fit the batch before it
-	failed bool   // the last batch was not acknowledged
+	tp      schemas.Partition
+	queue   chan *group
+	next    *group                  // taken from the queue, did not fit the batch before it
+	refused atomic.Pointer[refusal] // of the last batch; nil: it was acknowledged
+}
+
+// refusal is why a batch was not acknowledged.
+type refusal struct {
+	at  time.Time
+	why error
 }
 
 func newLane(tp schemas.Partition) *lane { return &lane{tp: tp, queue: make(chan *group, laneQueue)} }
@@ -102,6 +108,7 @@ type producer struct {
 	codec   kafka.Compression
 	log     *slog.Logger
 	metrics *metrics
+	now     func() time.Time
 }
 
 func (p *producer) run(ctx context.Context, l *lane) {
@@ -173,13 +180,17 @@ func (p *producer) send(ctx context.Context, l *lane, batch []*group) error {
 	defer cancel()
 	err := p.attempts(ctx, l, batch)
 	p.metrics.produced(records, time.Since(start), err)
-	if err != nil && !l.failed {
-		p.log.Warn("events not durable", "partition", l.tp, "records", records, "error", err)
+	switch before := l.refused.Load(); {
+	case err != nil:
+		err = broker.Explain(err)
+		if before == nil {
+			p.log.Warn("events not durable", "topic", l.tp.Topic, "partition", l.tp.ID, "records", records, "error", err)
+		}
+		l.refused.Store(&refusal{p.now(), err})
+	case before != nil:
+		p.log.Info("events durable again", "topic", l.tp.Topic, "partition", l.tp.ID)
+		l.refused.Store(nil)
 	}
-	if err == nil && l.failed {
-		p.log.Info("events durable again", "partition", l.tp)
-	}
-	l.failed = err != nil
 	return err
 }
 
@@ -189,7 +200,7 @@ func (p *producer) attempts(ctx context.Context, l *lane, batch []*group) error 
 	}
 	for delay := firstRetryDelay; ; delay = min(2*delay, lastRetryDelay) {
 		err := p.attempt(ctx, l.tp, batch)
-		if err == nil || !worthRetry(err) || l.failed {
+		if err == nil || !worthRetry(err) || l.refused.Load() != nil {
 			return err
 		}
 		select {

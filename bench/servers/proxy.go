@@ -1,4 +1,4 @@
-package main
+package servers
 
 import (
 	"io"
@@ -6,34 +6,36 @@ import (
 	"sync"
 )
 
-// proxy passes connections on to an address, until it is cut: then nothing comes
+// Proxy passes connections on to an address, until it is cut: then nothing comes
 // through in either direction, nothing is refused, and new connections hang, as
 // when a switch is gone.
-type proxy struct {
+type Proxy struct {
 	listener net.Listener
-	to       string
 
 	mu    sync.Mutex
+	to    string
 	open  sync.Cond // signals that cut is over, or closed
 	cut   bool
 	ended bool
 	conns map[net.Conn]bool
 }
 
-func startProxy(to string) (*proxy, error) {
+// StartProxy listens on a port of loopback until Close.
+func StartProxy(to string) (*Proxy, error) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		return nil, err
 	}
-	p := &proxy{listener: l, to: to, conns: map[net.Conn]bool{}}
+	p := &Proxy{listener: l, to: to, conns: map[net.Conn]bool{}}
 	p.open.L = &p.mu
 	go p.accept()
 	return p, nil
 }
 
-func (p *proxy) addr() string { return p.listener.Addr().String() }
+// Addr is where clients find it.
+func (p *Proxy) Addr() string { return p.listener.Addr().String() }
 
-func (p *proxy) accept() {
+func (p *Proxy) accept() {
 	for {
 		c, err := p.listener.Accept()
 		if err != nil {
@@ -43,12 +45,12 @@ func (p *proxy) accept() {
 	}
 }
 
-func (p *proxy) pass(client net.Conn) {
+func (p *Proxy) pass(client net.Conn) {
 	defer client.Close()
 	if !p.wait() {
 		return
 	}
-	server, err := net.Dial("tcp", p.to)
+	server, err := net.Dial("tcp", p.address())
 	if err != nil {
 		return
 	}
@@ -66,7 +68,7 @@ func (p *proxy) pass(client net.Conn) {
 }
 
 // copy holds back what it has read while the proxy is cut.
-func (p *proxy) copy(to io.Writer, from io.Reader) {
+func (p *Proxy) copy(to io.Writer, from io.Reader) {
 	buf := make([]byte, 64<<10)
 	for {
 		n, err := from.Read(buf)
@@ -80,7 +82,7 @@ func (p *proxy) copy(to io.Writer, from io.Reader) {
 }
 
 // wait returns when nothing is cut; false: the proxy has ended.
-func (p *proxy) wait() bool {
+func (p *Proxy) wait() bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for p.cut && !p.ended {
@@ -89,14 +91,35 @@ func (p *proxy) wait() bool {
 	return !p.ended
 }
 
-func (p *proxy) setCut(cut bool) {
+// SetCut holds everything back, or lets it go on.
+func (p *Proxy) SetCut(cut bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.cut = cut
 	p.open.Broadcast()
 }
 
-func (p *proxy) keep(conns ...net.Conn) {
+// Turn passes new connections on to another address, and ends those that are open.
+func (p *Proxy) Turn(to string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.to = to
+	p.hangUp()
+}
+
+func (p *Proxy) address() string {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.to
+}
+
+func (p *Proxy) hangUp() {
+	for c := range p.conns {
+		c.Close()
+	}
+}
+
+func (p *Proxy) keep(conns ...net.Conn) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for _, c := range conns {
@@ -104,7 +127,7 @@ func (p *proxy) keep(conns ...net.Conn) {
 	}
 }
 
-func (p *proxy) forget(conns ...net.Conn) {
+func (p *Proxy) forget(conns ...net.Conn) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for _, c := range conns {
@@ -112,13 +135,12 @@ func (p *proxy) forget(conns ...net.Conn) {
 	}
 }
 
-func (p *proxy) close() {
+// Close ends all connections.
+func (p *Proxy) Close() {
 	p.listener.Close()
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.ended = true
 	p.open.Broadcast()
-	for c := range p.conns {
-		c.Close()
-	}
+	p.hangUp()
 }
