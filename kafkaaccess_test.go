@@ -32,7 +32,7 @@ func TestKafkaAccess(t *testing.T) {
 		}
 	}
 	with := func(a broker.Access, change func(*broker.Access)) broker.Access { change(&a); return a }
-	expired := expiredCertificate(t, k)
+	expired := expiredCertificate(t, k, "client")
 	for name, c := range map[string]struct {
 		a    broker.Access
 		want string
@@ -53,6 +53,7 @@ func TestKafkaAccess(t *testing.T) {
 		}
 	}
 	secretPipeline(t, k)
+	mendedAccess(t, k)
 }
 
 // reach makes and lists the topics, and joins no group.
@@ -67,13 +68,14 @@ func reach(t *testing.T, a broker.Access) error {
 	return broker.Explain(err)
 }
 
-func expiredCertificate(t *testing.T, k *realKafka) string {
+// expiredCertificate is one for the key of this name.
+func expiredCertificate(t *testing.T, k *realKafka, name string) string {
 	t.Helper()
 	dir := t.TempDir()
 	out := filepath.Join(dir, "expired.crt")
-	script := fmt.Sprintf(`cd %s && openssl req -new -key client.key -subj /CN=client -out %s/e.csr &&
-		openssl x509 -req -in %s/e.csr -CA ca.pem -CAkey ca.key -CAcreateserial -not_before 20200101000000Z -not_after 20200102000000Z -out %s`,
-		filepath.Join(k.dir, "tls"), dir, dir, out)
+	script := fmt.Sprintf(`cd %s && openssl req -new -key %s.key -subj /CN=%s -out %s/e.csr && openssl x509 -req -in %s/e.csr -CA ca.pem -CAkey ca.key -CAcreateserial \
+		-extfile <(echo subjectAltName=IP:127.0.0.1) -not_before 20200101000000Z -not_after 20200102000000Z -out %s`,
+		filepath.Join(k.dir, "tls"), name, name, dir, dir, out)
 	if text, err := exec.Command("bash", "-c", script).CombinedOutput(); err != nil {
 		script = strings.Replace(script, "-not_before 20200101000000Z -not_after 20200102000000Z", "-days -1", 1) // before OpenSSL 3.4
 		if text, err = exec.Command("bash", "-c", script).CombinedOutput(); err != nil {

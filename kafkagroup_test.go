@@ -36,6 +36,7 @@ func TestKafka(t *testing.T) {
 		{"Restart", kafkaRestart},
 		{"CutLog", kafkaCutLog},
 		{"Backup", kafkaBackup},
+		{"Hangs", kafkaHangs},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			k.fresh(t, 4)

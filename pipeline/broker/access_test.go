@@ -2,12 +2,14 @@ package broker
 
 import (
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 
 	"github.com/segmentio/kafka-go"
+	"github.com/segmentio/kafka-go/protocol"
 )
 
 func TestReachRefuses(t *testing.T) {
@@ -47,6 +49,10 @@ func TestExplainKeepsTheError(t *testing.T) {
 		if got := Explain(err); !errors.Is(got, err) {
 			t.Errorf("got %v, want %v in it", got, err)
 		}
+	}
+	// The client says it in its own words where no broker is asked at all.
+	if got := Explain(fmt.Errorf("fetch: %w", protocol.NewErrNoLeader("usage", 1))); !strings.Contains(got.Error(), "its brokers are down") {
+		t.Errorf("no leader: got %v", got)
 	}
 	if got := Explain(nil); got != nil {
 		t.Errorf("got %v, want nil", got)

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/segmentio/kafka-go"
+	"github.com/segmentio/kafka-go/protocol"
 )
 
 // Explain puts what an operator can do about an error of Kafka in front of it.
@@ -40,6 +41,7 @@ func reason(err error) string {
 		{kafka.GroupAuthorizationFailed, "the user may not use the consumer group: Kafka's ACLs must allow Read on group tallybook"},
 		{kafka.ClusterAuthorizationFailed, "the user may not do this in the cluster: look at Kafka's ACLs"},
 		{kafka.LeaderNotAvailable, "a partition has no leader: its brokers are down, or an election is under way"},
+		{protocol.ErrNoLeader, "a partition has no leader: its brokers are down, or an election is under way"}, // the client's own word
 		{kafka.NotLeaderForPartition, "the partition's leader has moved"},
 		{kafka.BrokerNotAvailable, "a partition's broker is down"},
 		{kafka.NotEnoughReplicas, "fewer replicas are in sync than min.insync.replicas asks for: brokers are down"},

@@ -107,8 +107,8 @@ func (p *partitionMetrics) skippedValue(meter string, why schemas.Reason) {
 	p.m.skipped.WithLabelValues(meter, string(why)).Inc()
 }
 
-// fetched notes the lag after a fetch; last is the last record's timestamp in µs.
-func (p *partitionMetrics) fetched(lag, last int64, now time.Time) {
+// behind notes the lag; last is the last folded record's timestamp in µs.
+func (p *partitionMetrics) behind(lag, last int64, now time.Time) {
 	p.lag.Set(float64(lag))
 	age := 0.0
 	if lag > 0 {

@@ -33,16 +33,17 @@ type stopError struct{ why string }
 func (e *stopError) Error() string { return e.why }
 
 // partition processes one partition. One goroutine owns it, the caller of run;
-// only state and lag are read from outside.
+// only state and progress are read from outside.
 type partition struct {
 	schemas.Partition
-	cfg     *Config
-	commits chan<- *commitRequest
-	metrics *partitionMetrics
-	state   atomic.Pointer[string] // what it is doing, in words; "" when it reads
-	ready   atomic.Bool
-	nextPos atomic.Int64 // committed position, for the hint to Kafka
-	epoch   atomic.Int64 // it was taken over by; 0: not yet
+	cfg      *Config
+	commits  chan<- *commitRequest
+	metrics  *partitionMetrics
+	state    atomic.Pointer[string] // what it is doing, in words; "" when it reads
+	ready    atomic.Bool
+	nextPos  atomic.Int64 // committed position, for the hint to Kafka
+	epoch    atomic.Int64 // it was taken over by; 0: not yet
+	progress progress
 
 	log     *fetchLog
 	decoder schemas.Decoder
@@ -164,8 +165,8 @@ func (p *partition) own(ctx, hard context.Context, wait *backoff) (err error) {
 			return err
 		case ctx.Err() == nil: // Kafka is away: what is folded stays folded
 			delay := wait.next()
-			level := slog.LevelWarn // the first time; readiness tells the rest
-			if wait.tries > 1 {
+			level := slog.LevelWarn // where it is another error than before
+			if *p.state.Load() == err.Error() {
 				level = slog.LevelDebug
 			}
 			p.cfg.Log.Log(ctx, level, "fetch, retrying", "topic", p.Topic, "partition", p.ID, "error", err, "in", delay)
@@ -221,7 +222,7 @@ func (p *partition) poll(ctx, hard context.Context) error {
 		p.batch.ledger.Gaps += gap
 		p.batch.ledger.Next = next
 	}
-	p.metrics.fetched(p.log.end-p.batch.ledger.Next, p.log.rec.time, p.cfg.Now())
+	p.fetched()
 	return p.closeIfDue(hard)
 }
 

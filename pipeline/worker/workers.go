@@ -157,7 +157,11 @@ func (w *Workers) Run(ctx context.Context) error {
 	// Partitions and the committer outlive ctx by their last checkpoint.
 	hard, kill := context.WithCancel(context.WithoutCancel(ctx))
 	defer kill()
-	var committing sync.WaitGroup
+	var committing, watching sync.WaitGroup
+	watch, stop := context.WithCancel(ctx)
+	watching.Go(func() { w.watchLag(watch) })
+	defer watching.Wait()
+	defer stop()
 	committing.Go(func() { (&committer{&w.cfg, w.commits}).run(hard) })
 	defer committing.Wait()
 	defer kill()
@@ -246,6 +250,7 @@ func (w *Workers) startPartition(ctx, hard context.Context, tp schemas.Partition
 	if p == nil {
 		p = newPartition(&w.cfg, tp, w.commits, secret)
 	}
+	p.progress.told.Store(0) // its metrics are made anew
 	ctx, stop := context.WithCancel(ctx)
 	o := &owned{partition: p, stop: stop, done: make(chan struct{})}
 	go func() {
