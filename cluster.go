@@ -32,7 +32,7 @@ func runPipeline(ctx context.Context, c *config) error {
 		if p.mail, err = newMail(c, mail.Options{Store: p.store, Registry: p.registry, Now: c.now}, p.kafka); err != nil {
 			return err
 		}
-		collect, err := p.collector(ctx)
+		collect, err := p.collector()
 		if err != nil {
 			return err
 		}
@@ -156,10 +156,7 @@ func runPart(ctx context.Context, c *config, mode string, start func(p *parts, g
 			return err
 		}
 		if p.kafka != nil {
-			err := p.await(ctx, "Kafka", func(ctx context.Context) error {
-				_, err := p.kafka.EnsureTopics(ctx, c.Partitions, c.Replication)
-				return broker.Explain(err)
-			})
+			err := p.await(ctx, "Kafka", func(ctx context.Context) error { return broker.Explain(p.ensureTopics(ctx)) })
 			if err != nil {
 				return err
 			}

@@ -44,6 +44,7 @@ type parts struct {
 	kafka    *broker.Kafka
 	mail     *mailParts
 	router   *mux.Router
+	topics   map[schemas.Topic]int // their partitions, where they are made sure of
 
 	mounted atomic.Bool            // the router answers; until then front does
 	waiting atomic.Pointer[string] // what for
@@ -211,7 +212,10 @@ func (p *parts) services(ctx context.Context, workers *worker.Workers) (s servic
 	if err := p.startMail(ctx); err != nil {
 		return s, err
 	}
-	if s.collect, err = p.collector(ctx); err != nil {
+	if err := p.ensureTopics(ctx); err != nil {
+		return s, err
+	}
+	if s.collect, err = p.collector(); err != nil {
 		return s, err
 	}
 	s.answers, err = p.answers(func() error { return errors.Join(workers.Ready(), s.collect.Ready()) })
@@ -299,12 +303,14 @@ func (p *parts) serveHTTP(ctx context.Context) error {
 
 // collector takes events over HTTP; the embedded broker's size limit is its
 // back-pressure.
-func (p *parts) collector(ctx context.Context) (*collector.Collector, error) {
-	partitions, err := p.kafka.EnsureTopics(ctx, p.cfg.Partitions, p.cfg.Replication)
-	if err != nil {
-		return nil, err
-	}
-	cfg := collector.Config{Kafka: p.kafka, Partitions: partitions, Store: p.store, Keys: p.keys, DedupeWindow: p.cfg.DedupeSpan, Rules: p.rules(), Log: p.log, Metrics: p.registry, Now: p.cfg.now,
+// ensureTopics makes topics that are not there.
+func (p *parts) ensureTopics(ctx context.Context) (err error) {
+	p.topics, err = p.kafka.EnsureTopics(ctx, p.cfg.Partitions, p.cfg.Replication)
+	return err
+}
+
+func (p *parts) collector() (*collector.Collector, error) {
+	cfg := collector.Config{Kafka: p.kafka, Partitions: p.topics, Store: p.store, Keys: p.keys, DedupeWindow: p.cfg.DedupeSpan, Rules: p.rules(), Log: p.log, Metrics: p.registry, Now: p.cfg.now,
 		MaxEventBytes: min(p.cfg.MaxRecord, 1<<20),
 		Webhooks:      collector.Webhooks{MailgunKey: p.cfg.MailgunKey, MandrillKey: p.cfg.MandrillKey, PublicURL: p.cfg.PublicURL, Report: p.mail.report}}
 	if p.broker != nil {

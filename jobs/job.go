@@ -107,16 +107,21 @@ func (r *Runner) Run(ctx context.Context) error {
 		if err != nil {
 			return fmt.Errorf("schedule of job %s: %w", job.Name, err)
 		}
-		if r.cfg.Store != nil {
-			if err := r.cfg.Store.ScheduleJob(ctx, job.Name, job.Schedule); err != nil {
-				return err
-			}
-		}
 		r.cron.Schedule(schedule, cron.FuncJob(func() { r.serve(ctx, job.Name, lastDue(schedule, r.cfg.Now())) }))
 	}
 	r.cron.Start()
 	r.serveRequests(ctx)
 	<-r.cron.Stop().Done()
+	return nil
+}
+
+// record has the store list the jobs, so that they can be asked for.
+func (r *Runner) record(ctx context.Context) error {
+	for _, job := range r.cfg.Jobs {
+		if err := r.cfg.Store.ScheduleJob(ctx, job.Name, job.Schedule); err != nil {
+			return err
+		}
+	}
 	return nil
 }
 

@@ -3,6 +3,7 @@ package jobs
 import (
 	"context"
 	"errors"
+	"log/slog"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -17,16 +18,25 @@ import (
 
 // leaseRig is two processes with jobs on one store, whose clock the test moves.
 type leaseRig struct {
+	path  string
 	store *store.Store
 	clock atomic.Int64
 	a, b  *Runner
+	log   lineCount // of both
+}
+
+type lineCount struct{ atomic.Int64 }
+
+func (n *lineCount) Write(line []byte) (int, error) {
+	n.Add(1)
+	return len(line), nil
 }
 
 func newLeaseRig(t *testing.T, job Job) *leaseRig {
-	r := &leaseRig{}
+	r := &leaseRig{path: storetest.URL(t)}
 	r.clock.Store(micros("2026-03-01T00:00:00Z"))
 	now := func() time.Time { return time.UnixMicro(r.clock.Load()).UTC() }
-	st, err := store.Open(t.Context(), storetest.URL(t), store.Options{Now: now})
+	st, err := store.Open(t.Context(), r.path, store.Options{Now: now})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -37,7 +47,8 @@ func newLeaseRig(t *testing.T, job Job) *leaseRig {
 	})
 	r.store = st
 	for _, to := range []**Runner{&r.a, &r.b} {
-		*to, err = NewRunner(RunnerConfig{Jobs: []Job{job}, Registry: prometheus.NewRegistry(), Store: st, Now: now, LeaseFor: 40 * time.Millisecond})
+		*to, err = NewRunner(RunnerConfig{Jobs: []Job{job}, Registry: prometheus.NewRegistry(), Store: st, Now: now, LeaseFor: 40 * time.Millisecond,
+			Log: slog.New(slog.NewTextHandler(&r.log, nil))})
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -15,22 +15,26 @@ const requestEvery = time.Second
 
 // serveRequests runs jobs that are asked for in the store, until ctx ends and the
 // last of them has returned. Of several processes one serves a request, as it
-// does a time of the schedule.
+// does a time of the schedule. A store that is away is asked again.
 func (r *Runner) serveRequests(ctx context.Context) {
+	if r.cfg.Store == nil {
+		<-ctx.Done()
+		return
+	}
 	var running sync.WaitGroup
 	defer running.Wait()
 	tick := time.NewTicker(requestEvery)
 	defer tick.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-tick.C:
+	for recorded := false; ; {
+		var asked []store.JobRequest
+		var err error
+		if !recorded {
+			err = r.record(ctx)
+			recorded = err == nil
 		}
-		if r.cfg.Store == nil {
-			continue
+		if recorded {
+			asked, err = r.cfg.Store.AskedJobs(ctx)
 		}
-		asked, err := r.cfg.Store.AskedJobs(ctx)
 		if err != nil && ctx.Err() == nil {
 			r.cfg.Log.Warn("look for jobs that were asked for", "err", err)
 		}
@@ -38,6 +42,11 @@ func (r *Runner) serveRequests(ctx context.Context) {
 			if r.byName[q.Job] != nil {
 				running.Go(func() { r.serve(ctx, q.Job, q.At) })
 			}
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
 		}
 	}
 }

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"tallybook/store"
+	"tallybook/store/storetest"
 )
 
 // A run that is asked for happens once, in one of two processes, and what it says
@@ -50,6 +51,22 @@ func TestRequestsAreServedOnce(t *testing.T) {
 		if err := <-ended; err != nil {
 			t.Error(err)
 		}
+	}
+}
+
+// A store that is away when schedules begin is waited for.
+func TestSchedulesBeginWithoutStore(t *testing.T) {
+	r := newLeaseRig(t, Job{Name: "asked", Schedule: "0 0 1 1 *", Run: func(context.Context, time.Time, func(string)) error { return nil }})
+	storetest.Exec(t, r.path, `ALTER TABLE job_leases RENAME TO away`)
+	ctx, cancel := context.WithCancel(t.Context())
+	ended := make(chan error, 1)
+	go func() { ended <- r.a.Run(ctx) }()
+	wait(t, "the store was asked in vain", func() bool { return r.log.Load() > 0 })
+	storetest.Exec(t, r.path, `ALTER TABLE away RENAME TO job_leases`)
+	wait(t, "the job can be asked for", func() bool { _, err := r.store.AskJob(t.Context(), "asked"); return err == nil })
+	cancel()
+	if err := <-ended; err != nil {
+		t.Error(err)
 	}
 }
 
