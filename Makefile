@@ -21,8 +21,8 @@ cluster: ## Kafka, PostgreSQL, S3, two pipelines, query and jobs as processes, w
 test: ## all tests
 	go test ./...
 
-test-postgres: ## the tests of whatever uses a store, on a PostgreSQL of their own (Debian's package)
-	scripts/postgres.sh with go test -tags postgres -timeout 30m ./store/... ./api/... ./jobs ./query/... ./pipeline/...
+test-postgres: ## the tests of whatever uses a store, on a PostgreSQL of their own (Debian's package), archives in S3
+	scripts/postgres.sh with go test $(TESTFLAGS) -tags postgres -timeout 30m ./store/... ./api/... ./jobs ./query/... ./pipeline/...
 
 lint: ## gofmt, go vet, staticcheck, the direction of imports
 	@unformatted=$$(gofmt -l $$(git ls-files '*.go')); test -z "$$unformatted" || { echo "gofmt would change: $$unformatted"; exit 1; }

@@ -84,7 +84,7 @@ func tryBucket(ctx context.Context, b archive.Bucket) (err error) {
 		return errors.Join(fmt.Errorf("%s holds %q, %q was written", moved, text, name), err)
 	}
 	listed := 0
-	if err := b.List(ctx, name, func(string, int64) error { listed++; return nil }); err != nil || listed != 1 {
+	if err := b.List(ctx, name, "", func(string, int64) error { listed++; return nil }); err != nil || listed != 1 {
 		return errors.Join(fmt.Errorf("%d files of that name are listed, there is 1", listed), err)
 	}
 	return nil
@@ -145,7 +145,7 @@ func (d *doctor) quarantine(ctx context.Context) {
 func (d *doctor) parquetFiles(ctx context.Context, b archive.Bucket, prefix string, each func(name string)) {
 	n := 0
 	enough := errors.New("enough")
-	err := b.List(ctx, prefix, func(name string, _ int64) error {
+	err := b.List(ctx, prefix, "", func(name string, _ int64) error {
 		if strings.HasSuffix(name, ".parquet") {
 			each(name)
 			n++

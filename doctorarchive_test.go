@@ -40,7 +40,7 @@ func TestDoctorObjectStore(t *testing.T) {
 		t.Fatal(err)
 	}
 	ask()
-	if err := b.List(context.Background(), "", func(name string, _ int64) error {
+	if err := b.List(context.Background(), "", "", func(name string, _ int64) error {
 		if !strings.HasPrefix(name, "_doctor/") {
 			t.Errorf("left behind: %s", name)
 		}
@@ -49,7 +49,7 @@ func TestDoctorObjectStore(t *testing.T) {
 		t.Fatal(err)
 	}
 	ask()
-	if err := b.List(context.Background(), "", func(name string, _ int64) error { t.Errorf("left behind: %s", name); return nil }); err != nil {
+	if err := b.List(context.Background(), "", "", func(name string, _ int64) error { t.Errorf("left behind: %s", name); return nil }); err != nil {
 		t.Fatal(err)
 	}
 }

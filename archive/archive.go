@@ -150,7 +150,7 @@ func (a *Archive) Finish(ctx context.Context, f FileInfo) error {
 func (a *Archive) Staged(ctx context.Context, src schemas.Partition) ([]string, error) {
 	var names []string
 	prefix := fmt.Sprintf("%s%s-%d-", stagingFolder, src.Topic, src.ID)
-	err := a.bucket.List(ctx, prefix, func(name string, _ int64) error {
+	err := a.bucket.List(ctx, prefix, "", func(name string, _ int64) error {
 		if id, err := parseStaged(name); err == nil && id.src == src {
 			names = append(names, name)
 		}
@@ -158,24 +158,6 @@ func (a *Archive) Staged(ctx context.Context, src schemas.Partition) ([]string, 
 	})
 	if err != nil {
 		return nil, fmt.Errorf("list staged files of %s/%d: %w", src.Topic, src.ID, err)
-	}
-	return names, nil
-}
-
-// Published lists the published files whose rows came from a partition, of
-// every dataset, by name.
-func (a *Archive) Published(ctx context.Context, src schemas.Partition) ([]string, error) {
-	var names []string
-	for _, dataset := range schemas.Topics {
-		err := a.bucket.List(ctx, string(dataset)+"/", func(name string, _ int64) error {
-			if _, _, from, _, err := ParseFinal(name); err == nil && from == src {
-				names = append(names, name)
-			}
-			return nil
-		})
-		if err != nil {
-			return nil, fmt.Errorf("list published files of %s/%d: %w", src.Topic, src.ID, err)
-		}
 	}
 	return names, nil
 }
@@ -194,7 +176,7 @@ func (a *Archive) PublishedMerged(ctx context.Context, dataset schemas.Topic) ([
 }
 
 func (a *Archive) list(ctx context.Context, prefix string, wanted func(string) bool) (names []string, err error) {
-	err = a.bucket.List(ctx, prefix, func(name string, _ int64) error {
+	err = a.bucket.List(ctx, prefix, "", func(name string, _ int64) error {
 		if wanted(name) {
 			names = append(names, name)
 		}

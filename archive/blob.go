@@ -27,6 +27,7 @@ import (
 type Blob struct {
 	bucket  *blob.Bucket
 	where   string        // the bucket's name, for messages
+	folder  string        // what objects' names begin with there, in the archive's place
 	timeout time.Duration // of a request, besides what its bytes may take
 }
 
@@ -181,18 +182,18 @@ func (b *Blob) RefusesTaken(ctx context.Context, name string) (bool, error) {
 // String is the bucket's address, without parameters.
 func (b *Blob) String() string { return b.where }
 
-func (b *Blob) List(ctx context.Context, prefix string, fn func(name string, size int64) error) error {
+func (b *Blob) List(ctx context.Context, prefix, after string, fn func(name string, size int64) error) error {
 	if err := errors.Join(ctx.Err(), checkPrefix(prefix)); err != nil {
 		return err
 	}
 	for page := blob.FirstPageToken; page != nil; {
-		objects, next, err := b.listPage(ctx, prefix, page)
+		objects, next, err := b.listPage(ctx, prefix, after, page)
 		if err != nil {
 			return b.failed(ctx, "list", prefix+"*", err)
 		}
 		for _, o := range objects {
-			if checkName(o.Key) != nil {
-				continue // what a console makes to show an empty folder
+			if checkName(o.Key) != nil || o.Key <= after {
+				continue // what a console makes to show an empty folder; a store that knows no StartAfter
 			}
 			if err := fn(o.Key, o.Size); err != nil {
 				return err
@@ -203,10 +204,16 @@ func (b *Blob) List(ctx context.Context, prefix string, fn func(name string, siz
 	return nil
 }
 
-func (b *Blob) listPage(ctx context.Context, prefix string, page []byte) ([]*blob.ListObject, []byte, error) {
+func (b *Blob) listPage(ctx context.Context, prefix, after string, page []byte) ([]*blob.ListObject, []byte, error) {
 	ctx, cancel := b.within(ctx, 0)
 	defer cancel()
-	return b.bucket.ListPage(ctx, page, listPage, &blob.ListOptions{Prefix: prefix})
+	return b.bucket.ListPage(ctx, page, listPage, &blob.ListOptions{Prefix: prefix, BeforeList: func(as func(any) bool) error {
+		var in *s3.ListObjectsV2Input
+		if after != "" && as(&in) {
+			in.StartAfter = aws.String(b.folder + after)
+		}
+		return nil
+	}})
 }
 
 func (b *Blob) Delete(ctx context.Context, name string) error {

@@ -181,7 +181,7 @@ func everyMethod(b Bucket, op string) error {
 	case "put":
 		return put(b, "b", "b")
 	case "list":
-		return b.List(ctx, "", func(string, int64) error { return nil })
+		return b.List(ctx, "", "", func(string, int64) error { return nil })
 	case "delete":
 		return b.Delete(ctx, "a")
 	}

@@ -130,7 +130,8 @@ func openS3(text string) (*Blob, error) {
 	}
 	b := &Blob{bucket: bucket, where: "s3://" + l.bucket, timeout: l.timeout}
 	if l.prefix != "" {
-		b.bucket = blob.PrefixedBucket(bucket, l.prefix+"/")
+		b.folder = l.prefix + "/"
+		b.bucket = blob.PrefixedBucket(bucket, b.folder)
 		b.where += "/" + l.prefix
 	}
 	return b, nil

@@ -19,8 +19,9 @@ type Bucket interface {
 	// old one, durably; a crash within it may leave both names. Repeating a Move that was applied returns nil. An
 	// object that already has the new name is not replaced: fs.ErrExist.
 	Move(ctx context.Context, from, to string) error
-	// List calls fn for each object whose name begins with prefix, by name.
-	List(ctx context.Context, prefix string, fn func(name string, size int64) error) error
+	// List calls fn for each object whose name begins with prefix and comes
+	// behind after, by name. What lies before that costs next to nothing.
+	List(ctx context.Context, prefix, after string, fn func(name string, size int64) error) error
 	// Open reads an object; fs.ErrNotExist where there is none.
 	Open(ctx context.Context, name string) (File, error)
 	// Delete removes an object; one that is not there is no error.

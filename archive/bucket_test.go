@@ -65,8 +65,13 @@ func content(t *testing.T, b Bucket, name string) string {
 
 func list(t *testing.T, b Bucket, prefix string) []string {
 	t.Helper()
+	return listAfter(t, b, prefix, "")
+}
+
+func listAfter(t *testing.T, b Bucket, prefix, after string) []string {
+	t.Helper()
 	var names []string
-	err := b.List(context.Background(), prefix, func(name string, size int64) error {
+	err := b.List(context.Background(), prefix, after, func(name string, size int64) error {
 		names = append(names, fmt.Sprintf("%s:%d", name, size))
 		return nil
 	})
@@ -143,22 +148,30 @@ func TestBucketList(t *testing.T) {
 		for _, name := range []string{"a/x", "a-b/x", "a.b", "b/1", "b/10", "b/2", "ab/c/d"} {
 			mustPut(t, b, name, name)
 		}
-		for _, test := range []struct{ prefix, want string }{
-			{"", "a-b/x:5 a.b:3 a/x:3 ab/c/d:6 b/1:3 b/10:4 b/2:3"},
-			{"a", "a-b/x:5 a.b:3 a/x:3 ab/c/d:6"},
-			{"a/", "a/x:3"},
-			{"ab/c", "ab/c/d:6"},
-			{"b/1", "b/1:3 b/10:4"},
-			{"b/1/", ""},
-			{"none/of/it", ""},
+		for _, test := range []struct{ prefix, after, want string }{
+			{"", "", "a-b/x:5 a.b:3 a/x:3 ab/c/d:6 b/1:3 b/10:4 b/2:3"},
+			{"a", "", "a-b/x:5 a.b:3 a/x:3 ab/c/d:6"},
+			{"a/", "", "a/x:3"},
+			{"ab/c", "", "ab/c/d:6"},
+			{"b/1", "", "b/1:3 b/10:4"},
+			{"b/1/", "", ""},
+			{"none/of/it", "", ""},
+			{"", "a.b", "a/x:3 ab/c/d:6 b/1:3 b/10:4 b/2:3"},
+			{"", "a/", "a/x:3 ab/c/d:6 b/1:3 b/10:4 b/2:3"},
+			{"", "a0", "ab/c/d:6 b/1:3 b/10:4 b/2:3"},
+			{"", "ab/c/c", "ab/c/d:6 b/1:3 b/10:4 b/2:3"},
+			{"", "ab/c/d", "b/1:3 b/10:4 b/2:3"},
+			{"b/", "b/1", "b/10:4 b/2:3"},
+			{"b/", "a", "b/1:3 b/10:4 b/2:3"},
+			{"a", "b", ""},
 		} {
-			if got := strings.Join(list(t, b, test.prefix), " "); got != test.want {
-				t.Errorf("%q: got %s, want %s", test.prefix, got, test.want)
+			if got := strings.Join(listAfter(t, b, test.prefix, test.after), " "); got != test.want {
+				t.Errorf("%q after %q: got %s, want %s", test.prefix, test.after, got, test.want)
 			}
 		}
 		stop := errors.New("stop")
 		n := 0
-		err := b.List(context.Background(), "", func(string, int64) error { n++; return stop })
+		err := b.List(context.Background(), "", "", func(string, int64) error { n++; return stop })
 		if !errors.Is(err, stop) || n != 1 {
 			t.Errorf("got %v after %d names, want %v after 1", err, n, stop)
 		}
@@ -193,7 +206,7 @@ func TestBucketNames(t *testing.T) {
 			}
 		}
 		for _, prefix := range []string{"../", "/", "a/../", "a//"} {
-			if err := b.List(ctx, prefix, func(string, int64) error { return nil }); err == nil {
+			if err := b.List(ctx, prefix, "", func(string, int64) error { return nil }); err == nil {
 				t.Errorf("list %q: got no refusal", prefix)
 			}
 		}
@@ -211,7 +224,7 @@ func TestBucketCancelled(t *testing.T) {
 		_, openErr := b.Open(ctx, "a")
 		for op, err := range map[string]error{"open": openErr, "delete": b.Delete(ctx, "a"), "move": b.Move(ctx, "a", "b"),
 			"put":  b.Put(ctx, "c", func(io.Writer) error { return nil }),
-			"list": b.List(ctx, "", func(string, int64) error { return nil })} {
+			"list": b.List(ctx, "", "", func(string, int64) error { return nil })} {
 			if !errors.Is(err, context.Canceled) {
 				t.Errorf("%s: got %v, want %v", op, err, context.Canceled)
 			}
@@ -233,7 +246,7 @@ func TestBucketConcurrent(t *testing.T) {
 					if err := errors.Join(put(b, staged, staged), b.Move(ctx, staged, final)); err != nil {
 						t.Error(err)
 					}
-					if err := b.List(ctx, "", func(string, int64) error { return nil }); err != nil {
+					if err := b.List(ctx, "", "", func(string, int64) error { return nil }); err != nil {
 						t.Error(err)
 					}
 					if got := content(t, b, final); got != staged {
@@ -285,8 +298,8 @@ func TestDirLinks(t *testing.T) {
 	}
 }
 
-func TestMemFault(t *testing.T) {
-	b := NewMem()
+func TestFaulty(t *testing.T) {
+	b := &Faulty{Bucket: NewMem()}
 	fault := errors.New("fault")
 	applied := false
 	b.Fault = func(op, name string) (before, after error) {

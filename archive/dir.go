@@ -146,7 +146,7 @@ func (d *Dir) sync(folder string) error {
 	return err
 }
 
-func (d *Dir) List(ctx context.Context, prefix string, fn func(name string, size int64) error) error {
+func (d *Dir) List(ctx context.Context, prefix, after string, fn func(name string, size int64) error) error {
 	if err := errors.Join(ctx.Err(), checkPrefix(prefix)); err != nil {
 		return err
 	}
@@ -154,16 +154,23 @@ func (d *Dir) List(ctx context.Context, prefix string, fn func(name string, size
 	if i := strings.LastIndexByte(prefix, '/'); i >= 0 {
 		folder = prefix[:i]
 	}
-	return d.walk(ctx, folder, prefix, fn)
+	return (&walk{d, prefix, after, fn}).folder(ctx, folder)
 }
 
-// walk visits the files below a folder in the order of their whole names, in
-// which a folder's place is that of its name with a slash.
-func (d *Dir) walk(ctx context.Context, folder, prefix string, fn func(name string, size int64) error) error {
+// walk visits files in the order of their whole names.
+type walk struct {
+	*Dir
+	prefix, after string
+	fn            func(name string, size int64) error
+}
+
+// folder visits what is below a folder, whose place in the order is that of its
+// name with a slash.
+func (w *walk) folder(ctx context.Context, folder string) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	entries, err := fs.ReadDir(d.root.FS(), folder)
+	entries, err := fs.ReadDir(w.root.FS(), folder)
 	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ENOTDIR) {
 		return nil // not yet there, gone since its parent was read, or a file
 	}
@@ -180,14 +187,14 @@ func (d *Dir) walk(ctx context.Context, folder, prefix string, fn func(name stri
 	for _, e := range entries {
 		name := path.Join(folder, e.Name())
 		switch {
-		case e.IsDir() && (strings.HasPrefix(name+"/", prefix) || strings.HasPrefix(prefix, name+"/")):
-			err = d.walk(ctx, name, prefix, fn)
-		case e.Type().IsRegular() && strings.HasPrefix(name, prefix):
+		case e.IsDir() && w.enters(name+"/"):
+			err = w.folder(ctx, name)
+		case e.Type().IsRegular() && strings.HasPrefix(name, w.prefix) && name > w.after:
 			var info fs.FileInfo
 			if info, err = e.Info(); errors.Is(err, fs.ErrNotExist) {
 				err = nil // moved or deleted meanwhile
 			} else if err == nil {
-				err = fn(name, info.Size())
+				err = w.fn(name, info.Size())
 			}
 		}
 		if err != nil {
@@ -195,6 +202,12 @@ func (d *Dir) walk(ctx context.Context, folder, prefix string, fn func(name stri
 		}
 	}
 	return nil
+}
+
+// enters: something below the folder may be asked for.
+func (w *walk) enters(folder string) bool {
+	return (strings.HasPrefix(folder, w.prefix) || strings.HasPrefix(w.prefix, folder)) &&
+		(folder > w.after || strings.HasPrefix(w.after, folder))
 }
 
 func (d *Dir) Open(ctx context.Context, name string) (File, error) {

@@ -77,7 +77,7 @@ func TestStageAndPublish(t *testing.T) {
 	if got, err := a.Staged(ctx, src); err != nil || len(got) != 0 {
 		t.Errorf("got %v, %v, want nothing", got, err)
 	}
-	if got, err := a.Published(ctx, src); err != nil || !slices.Equal(got, final) {
+	if got, err := a.PublishedFrom(ctx, src, 0); err != nil || !slices.Equal(got, final) {
 		t.Errorf("got %v, %v, want %v", got, err, final)
 	}
 	for range 2 {
@@ -85,7 +85,7 @@ func TestStageAndPublish(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if got, err := a.Published(ctx, src); err != nil || !slices.Equal(got, final[1:]) {
+	if got, err := a.PublishedFrom(ctx, src, 0); err != nil || !slices.Equal(got, final[1:]) {
 		t.Errorf("got %v, %v, want %v", got, err, final[1:])
 	}
 	if ok, err := a.Exists(ctx, "_quarantine/"+final[0]); !ok || err != nil {
@@ -151,7 +151,7 @@ func TestStageAgain(t *testing.T) {
 	src := schemas.Partition{Topic: schemas.Errors, ID: 2}
 	want := stageAll(t, New(NewMem()), rows, src, 3)
 	for _, applied := range []bool{false, true} {
-		b := NewMem()
+		b := &Faulty{Bucket: NewMem()}
 		faults := 1
 		b.Fault = func(op, name string) (before, after error) {
 			if op != "put" || faults == 0 {

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"tallybook/archive"
+	"tallybook/archive/archivetest"
 	"tallybook/schemas"
 	"tallybook/store"
 	"tallybook/store/storetest"
@@ -25,7 +26,7 @@ const gradual = `{"tiers":[{"up_to":"10","unit_price":"1"},{"up_to":null,"unit_p
 
 func newBillRig(t *testing.T) *billRig {
 	t.Helper()
-	r := &billRig{rig: &rig{t: t, path: storetest.URL(t), bucket: archive.NewMem()}, subs: map[string]string{}}
+	r := &billRig{rig: &rig{t: t, path: storetest.URL(t), bucket: archivetest.Bucket(t)}, subs: map[string]string{}}
 	r.archive = archive.New(r.bucket)
 	r.at("2025-12-20T00:00:00Z")
 	st, err := store.Open(t.Context(), r.path, store.Options{Now: func() time.Time { return time.UnixMicro(r.clock.Load()) }})

@@ -83,7 +83,7 @@ func (r *rig) files() (files []store.ArchiveFile) {
 // names are those of the bucket's objects with a prefix.
 func (r *rig) names(prefix string) (names []string) {
 	r.t.Helper()
-	err := r.bucket.List(r.t.Context(), prefix, func(name string, _ int64) error {
+	err := r.bucket.List(r.t.Context(), prefix, "", func(name string, _ int64) error {
 		names = append(names, name)
 		return nil
 	})

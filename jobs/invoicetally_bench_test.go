@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"tallybook/archive"
+	"tallybook/archive/archivetest"
 	"tallybook/schemas"
 )
 
@@ -17,7 +18,7 @@ func BenchmarkScanSheets(b *testing.B) {
 		events[i] = event{kind: "api.request", account: "acme", at: at.Add(time.Duration(i) * time.Millisecond).Format(time.RFC3339Nano), status: 200, quantity: "1",
 			strings: map[schemas.Field]string{schemas.API: "web", schemas.Version: "v1", schemas.Endpoint: "/a", schemas.Customer: "c", schemas.Subscription: "s"}}
 	}
-	r := &rig{t: b, bucket: archive.NewMem()}
+	r := &rig{t: b, bucket: archivetest.Bucket(b)}
 	r.archive = archive.New(r.bucket)
 	all := rowsOf(usage0, schemas.Usage, 0, events)
 	file, err := r.archive.Stage(b.Context(), archive.StageFile{Rows: all, Day: archive.ByDay(all)[0], Source: usage0, Epoch: 1, Random: "r"})

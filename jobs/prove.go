@@ -131,16 +131,18 @@ func (p *prover) files(ctx context.Context) error {
 			p.there = append(p.there, *f)
 		}
 	}
+	cut := map[schemas.Partition]int64{}
 	for _, c := range p.doc.Cut {
-		names, err := p.Archive.Published(ctx, schemas.Partition{Topic: c.Topic, ID: c.Partition})
-		if err != nil {
-			return err
+		cut[schemas.Partition{Topic: c.Topic, ID: c.Partition}] = c.Next
+	}
+	err := p.Archive.EachPublished(ctx, schemas.Usage, func(name string, src schemas.Partition) error {
+		if below, ok := cut[src]; ok && !listed[name] && p.wants(name, below) {
+			p.others = append(p.others, ProofFile{Name: name})
 		}
-		for _, name := range names {
-			if !listed[name] && p.wants(name, c.Next) {
-				p.others = append(p.others, ProofFile{Name: name})
-			}
-		}
+		return nil
+	})
+	if err != nil {
+		return err
 	}
 	if p.gone > 0 {
 		p.Say(fmt.Sprintf("%d of %d files are gone, merged with others since: their rows are looked for in %d files of those dates", p.gone, len(p.Bundle.Files), len(p.others)))

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"tallybook/archive"
+	"tallybook/archive/archivetest"
 	"tallybook/schemas"
 	"tallybook/store"
 	"tallybook/store/storetest"
@@ -61,12 +62,12 @@ func micros(text string) int64 {
 	return t.UnixMicro()
 }
 
-// rig is an installation: a store in a file, an archive in memory.
+// rig is an installation: a store and an archive.
 type rig struct {
 	t       testing.TB
 	path    string
 	store   *store.Store
-	bucket  *archive.Mem
+	bucket  *archive.Faulty
 	archive *archive.Archive
 
 	metering store.Metering // of the checkpoints
@@ -76,7 +77,7 @@ type rig struct {
 
 func newRig(t testing.TB) *rig {
 	t.Helper()
-	r := &rig{t: t, path: storetest.URL(t), bucket: archive.NewMem()}
+	r := &rig{t: t, path: storetest.URL(t), bucket: archivetest.Bucket(t)}
 	r.archive = archive.New(r.bucket)
 	st, err := store.Open(t.Context(), r.path, store.Options{})
 	if err != nil {

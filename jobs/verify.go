@@ -2,7 +2,6 @@ package jobs
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"slices"
 
@@ -92,24 +91,27 @@ func verifyTopic(ctx context.Context, cfg *VerifyConfig, t *TopicReport) error {
 	return nil
 }
 
+// unknownPage is how many names are looked up at a time.
+const unknownPage = 1000
+
 // findUnknown looks for published files of known partitions without a row. The
 // row comes before the publishing and goes behind the deletion, so that a file
 // which is listed first and looked up then must have one; one that is gone by now
 // was being moved or deleted.
 func findUnknown(ctx context.Context, cfg *VerifyConfig, report *VerifyReport) error {
-	var positions []store.Position
-	err := cfg.Store.View(ctx, func(v *store.View) (err error) {
-		positions, err = v.Positions()
+	owned := map[schemas.Partition]bool{}
+	err := cfg.Store.View(ctx, func(v *store.View) error {
+		positions, err := v.Positions()
+		for _, p := range positions {
+			owned[p.Partition] = true
+		}
 		return err
 	})
 	if err != nil {
 		return err
 	}
-	for _, p := range positions {
-		names, err := cfg.Archive.Published(ctx, p.Partition)
-		if err != nil {
-			return err
-		}
+	var names []string
+	lookUp := func() error {
 		known, err := cfg.Store.KnownFiles(ctx, names)
 		if err != nil {
 			return err
@@ -122,8 +124,24 @@ func findUnknown(ctx context.Context, cfg *VerifyConfig, report *VerifyReport) e
 				return err
 			}
 		}
+		names = names[:0]
+		return nil
 	}
-	return nil
+	for _, dataset := range schemas.Topics {
+		err := cfg.Archive.EachPublished(ctx, dataset, func(name string, src schemas.Partition) error {
+			if owned[src] {
+				names = append(names, name)
+			}
+			if len(names) < unknownPage {
+				return nil
+			}
+			return lookUp()
+		})
+		if err != nil {
+			return err
+		}
+	}
+	return lookUp()
 }
 
 func reportUnknown(ctx context.Context, cfg *VerifyConfig, report *VerifyReport, name string) error {
@@ -210,13 +228,8 @@ func (c *dayCheck) run(ctx context.Context, last bool) error {
 		return err
 	}
 	c.checkListed()
-	for i := range c.files {
-		switch err := c.readFile(ctx, &c.files[i]); {
-		case errors.Is(err, errMoved) && last:
-			c.report(Difference{Kind: DiffMissing, File: c.files[i].Name, Detail: "the store names it, the archive does not have it"})
-		case err != nil:
-			return err
-		}
+	if err := c.readFiles(ctx, last); err != nil {
+		return err
 	}
 	if err := c.checkManifest(ctx, last); err != nil {
 		return err

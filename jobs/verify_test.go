@@ -52,7 +52,7 @@ func (r *rig) finds(kind string, parts ...string) Difference {
 func (r *rig) file(prefix string) string {
 	r.t.Helper()
 	var found string
-	err := r.bucket.List(r.t.Context(), prefix, func(name string, _ int64) error {
+	err := r.bucket.List(r.t.Context(), prefix, "", func(name string, _ int64) error {
 		if found == "" {
 			found = name
 		}

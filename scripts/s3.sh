@@ -6,6 +6,8 @@
 #   scripts/s3.sh env   [FOLDER]          prints what to set: eval "$(scripts/s3.sh env)"
 #   scripts/s3.sh stop  [FOLDER]          stops it; what it holds stays in FOLDER/buckets
 #   scripts/s3.sh kill  [FOLDER]          as kill -9 does
+#   scripts/s3.sh with  COMMAND…          runs a command with what env prints set, on a server that is
+#                                         gone afterwards
 #
 # FOLDER is ./bin/s3 unless named. A server that was started there before keeps
 # its port, so that it comes back where its clients look for it.
@@ -63,7 +65,16 @@ env_of() {
 	echo "export S3_ARCHIVE='s3://tallybook/archive?endpoint=$url&pathstyle=true'"
 }
 
+with() {
+	folder=$(mktemp -d "${TMPDIR:-/tmp}/tallybook-s3-XXXXXX")
+	trap 'stop KILL; rm -rf "$folder"' EXIT
+	start
+	eval "$(env_of)"
+	"$@"
+}
+
 case ${1:-} in
+with) shift && with "$@" ;;
 start) start "${3:-}" && env_of ;;
 env) env_of ;;
 stop) stop TERM ;;

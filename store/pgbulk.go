@@ -15,17 +15,17 @@ import (
 const rowsPerArray = 20_000
 
 // unnest is the source of an insert: a row for each element of arrays, one for
-// each column, in their order.
+// each column, in their order. In the list of a SELECT they go row by row; in FROM
+// each would be laid out in memory first, a tenth of a checkpoint's time.
 func unnest(columns []column) string {
 	var b strings.Builder
-	b.WriteString(`SELECT * FROM unnest(`)
+	b.WriteString(`SELECT `)
 	for i, c := range columns {
 		if i > 0 {
 			b.WriteString(", ")
 		}
-		fmt.Fprintf(&b, "$%d::%s[]", i+1, c.kind.sql())
+		fmt.Fprintf(&b, "unnest($%d::%s[])", i+1, c.kind.sql())
 	}
-	b.WriteString(`)`)
 	return b.String()
 }
 

@@ -76,7 +76,7 @@ func (r *rig) checkApps(s *store.Store) {
 	archived := 0
 	a := archive.New(r.bucket)
 	for _, folder := range []string{string(schemas.Usage) + "/"} {
-		err := r.bucket.List(context.Background(), folder, func(name string, _ int64) error {
+		err := r.bucket.List(context.Background(), folder, "", func(name string, _ int64) error {
 			return a.Read(context.Background(), name, []string{"id", "account", "type"}, func(rows *archive.Rows) error {
 				for i := range rows.Len() {
 					if rows.String(rows.Type[i]) == schemas.TypeAppEvent {

@@ -104,7 +104,7 @@ func TestStoreRestoredFromBackup(t *testing.T) {
 	r.floor = 0 // an older store is an older position; that is what was asked for
 	r.finish()
 	var aside int
-	if err := r.bucket.List(context.Background(), "_quarantine/", func(string, int64) error { aside++; return nil }); err != nil {
+	if err := r.bucket.List(context.Background(), "_quarantine/", "", func(string, int64) error { aside++; return nil }); err != nil {
 		t.Fatal(err)
 	}
 	if aside == 0 {
@@ -150,7 +150,7 @@ func TestDamagedStagedFile(t *testing.T) {
 	r.setFault(nil)
 	ctx := context.Background()
 	var name string
-	if err := r.bucket.List(ctx, "_staging/", func(n string, _ int64) error { name = n; return nil }); err != nil || name == "" {
+	if err := r.bucket.List(ctx, "_staging/", "", func(n string, _ int64) error { name = n; return nil }); err != nil || name == "" {
 		t.Fatalf("no staged file, error %v", err)
 	}
 	f, err := r.bucket.Open(ctx, name)

@@ -102,7 +102,7 @@ func (r *rig) ratedRows() []string {
 	var list []string
 	archived, rolled := map[string]schemas.Decimal{}, map[string]schemas.Decimal{}
 	a := archive.New(r.bucket)
-	err := r.bucket.List(context.Background(), "usage/", func(name string, _ int64) error {
+	err := r.bucket.List(context.Background(), "usage/", "", func(name string, _ int64) error {
 		return a.Read(context.Background(), name, archive.Columns(schemas.Usage), func(rows *archive.Rows) error {
 			for i := range rows.Len() {
 				if rows.String(rows.Type[i]) != schemas.TypeRequest {
@@ -183,7 +183,7 @@ func (c *catalog) end(account string) {
 // noneStaged: what was staged for nothing is gone.
 func (r *rig) noneStaged() {
 	r.t.Helper()
-	err := r.bucket.List(context.Background(), "_staging/", func(name string, _ int64) error {
+	err := r.bucket.List(context.Background(), "_staging/", "", func(name string, _ int64) error {
 		r.t.Errorf("%s is left", name)
 		return nil
 	})

@@ -30,30 +30,39 @@ func (p *partition) rebuildWindow(ctx context.Context, pos store.Position) (*win
 		return nil, err
 	}
 	slices.SortStableFunc(parts, func(a, b windowPart) int { return cmp.Compare(a.file.MaxLog, b.file.MaxLog) })
-	for _, part := range parts {
+	err = archive.InTurn(ctx, p.cfg.reads, len(parts), func(ctx context.Context, i int, turn func() error) error {
+		part := &parts[i]
 		recall := func(r *archive.Rows) error {
-			for i, log := range r.LogTime {
-				if log < part.since || r.Row[i] != 0 || r.Offset[i] >= part.below {
-					continue
-				}
-				account := []byte(r.String(r.Account[i]))
-				if part.moved && p.change.home(account) != p.ID {
-					continue
-				}
-				id := p.hasher.hash(account, []byte(r.String(r.Source[i])), r.ID.At(i))
-				w.recall(id, idTag(id), log)
+			if err := turn(); err != nil {
+				return err
 			}
+			p.recall(w, part, r)
 			return nil
 		}
 		// Our own files are published by now; one that a job merged, or that another
 		// partition has committed this moment, may be staged.
-		err := archive.AnyPlace(part.file.Name, part.file.Staged, func(name string) error { return p.cfg.Archive.Read(ctx, name, windowColumns, recall) })
-		if err != nil {
-			w.close()
-			return nil, err
-		}
+		return archive.AnyPlace(part.file.Name, part.file.Staged, func(name string) error { return p.cfg.Archive.Read(ctx, name, windowColumns, recall) })
+	})
+	if err != nil {
+		w.close()
+		return nil, err
 	}
 	return w, nil
+}
+
+// recall puts those ids into the window that it must hold of a part.
+func (p *partition) recall(w *window, part *windowPart, r *archive.Rows) {
+	for i, log := range r.LogTime {
+		if log < part.since || r.Row[i] != 0 || r.Offset[i] >= part.below {
+			continue
+		}
+		account := []byte(r.String(r.Account[i]))
+		if part.moved && p.change.home(account) != p.ID {
+			continue
+		}
+		id := p.hasher.hash(account, []byte(r.String(r.Source[i])), r.ID.At(i))
+		w.recall(id, idTag(id), log)
+	}
 }
 
 // windowParts are the partition's own files and, where the number of partitions

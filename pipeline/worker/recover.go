@@ -79,14 +79,10 @@ func (p *partition) finishFiles(ctx context.Context, pos store.Position) error {
 			return err
 		}
 	}
-	published, err := p.cfg.Archive.Published(ctx, p.Partition)
+	published, err := p.cfg.Archive.PublishedFrom(ctx, p.Partition, pos.Next)
 	if err != nil {
 		return err
 	}
-	published = slices.DeleteFunc(published, func(name string) bool {
-		first, err := archive.FirstOffset(name)
-		return err == nil && first < pos.Next
-	})
 	if committed, err = p.cfg.Store.CommittedFiles(ctx, p.Partition, published); err != nil {
 		return err
 	}

@@ -14,6 +14,7 @@ import (
 	"github.com/segmentio/kafka-go"
 
 	"tallybook/archive"
+	"tallybook/archive/archivetest"
 	"tallybook/pipeline/broker"
 	"tallybook/schemas"
 	"tallybook/store"
@@ -47,7 +48,7 @@ func newRig(t *testing.T) *rig { return newRigOf(t, 1) }
 
 func newRigOf(t *testing.T, partitions int) *rig {
 	t.Helper()
-	bucket := archive.NewMem()
+	bucket := archivetest.Bucket(t)
 	r := newRigOn(t, partitions, bucket)
 	bucket.Fault = func(op, name string) (error, error) { return r.step(op) }
 	return r
@@ -312,7 +313,7 @@ func (r *rig) readArchive(files []store.ArchiveFile) (counts map[string]int64, i
 	counts, ids = map[string]int64{}, map[string]bool{}
 	r.used, r.lost, r.owed = map[schemas.Day]schemas.Decimal{}, 0, schemas.Decimal{}
 	a := archive.New(r.bucket)
-	err := r.bucket.List(ctx, "", func(name string, _ int64) error {
+	err := r.bucket.List(ctx, "", "", func(name string, _ int64) error {
 		if name[0] == '_' {
 			return nil
 		}

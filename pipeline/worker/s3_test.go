@@ -16,11 +16,7 @@ import (
 func newS3Rig(t *testing.T, query ...string) (*rig, *s3test.Server) {
 	t.Helper()
 	server := s3test.New(t, query...)
-	bucket, err := archive.OpenBucket(server.URL)
-	if err != nil {
-		t.Fatal(err)
-	}
-	r := newRigOn(t, 1, bucket)
+	r := newRigOn(t, 1, openBucket(t, server.URL))
 	server.SetFault(func(op, _ string) s3test.Fault {
 		switch before, after := r.step("s3 " + op); {
 		case before != nil:
@@ -31,6 +27,15 @@ func newS3Rig(t *testing.T, query ...string) (*rig, *s3test.Server) {
 		return s3test.None
 	})
 	return r, server
+}
+
+func openBucket(t *testing.T, url string) archive.Bucket {
+	t.Helper()
+	b, err := archive.OpenBucket(url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return b
 }
 
 // The fault table with the archive in S3: each kind of request fails, not applied
@@ -85,6 +90,7 @@ func TestS3Away(t *testing.T) {
 			away.Store(false)
 			r.until("it goes on", func() bool { return p.part.nextPos.Load() == r.end() && p.part.ready.Load() })
 			p.drain()
+			r.bucket = openBucket(t, strings.Replace(server.URL, "&timeout=200ms", "", 1)) // the check is in no hurry
 			r.check()
 		})
 	}

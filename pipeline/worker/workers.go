@@ -60,7 +60,12 @@ type Config struct {
 	trouble *trouble
 	meters  *meterSource
 	prices  *priceSource
+	reads   chan struct{} // places of those who read files for their windows
 }
+
+// rebuildAtOnce is how many files windows are rebuilt from at a time, in this
+// process: each is a row group of what the window is made of, some 10 MiB.
+const rebuildAtOnce = 16
 
 // trouble is what keeps all partitions from going on, in words, for readiness.
 type trouble struct{ group, store atomic.Pointer[string] }
@@ -120,6 +125,7 @@ func (c *Config) fill() {
 	c.trouble = &trouble{}
 	c.meters = &meterSource{}
 	c.prices = &priceSource{}
+	c.reads = make(chan struct{}, rebuildAtOnce)
 }
 
 // Workers process the partitions that the consumer group gives to this process.
