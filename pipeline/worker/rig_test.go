@@ -188,12 +188,15 @@ func (r *rig) startOn(s *store.Store, tune ...func(*Config)) *process {
 	return p
 }
 
+// patience is long enough for a machine that does much besides.
+const patience = time.Minute
+
 // until waits for a condition that a worker brings about.
 func (r *rig) until(what string, done func() bool) {
 	r.t.Helper()
-	for deadline := time.Now().Add(20 * time.Second); !done(); {
+	for deadline := time.Now().Add(patience); !done(); {
 		if time.Now().After(deadline) {
-			r.t.Fatalf("waited 20 s until %s", what)
+			r.t.Fatalf("waited %v until %s", patience, what)
 		}
 		time.Sleep(time.Millisecond)
 	}

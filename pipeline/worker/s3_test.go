@@ -66,7 +66,7 @@ func TestS3Away(t *testing.T) {
 	for name, fault := range map[string]s3test.Fault{"refuses": s3test.Refuse, "hangs": s3test.Hang} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			r, server := newS3Rig(t, "timeout=200ms")
+			r, server := newS3Rig(t, "timeout=1s")
 			p := r.start()
 			r.load(0, 100)
 			r.until("it counts", func() bool { return p.part.nextPos.Load() == r.end() })
@@ -90,7 +90,7 @@ func TestS3Away(t *testing.T) {
 			away.Store(false)
 			r.until("it goes on", func() bool { return p.part.nextPos.Load() == r.end() && p.part.ready.Load() })
 			p.drain()
-			r.bucket = openBucket(t, strings.Replace(server.URL, "&timeout=200ms", "", 1)) // the check is in no hurry
+			r.bucket = openBucket(t, strings.Replace(server.URL, "&timeout=1s", "", 1)) // the check is in no hurry
 			r.check()
 		})
 	}
