@@ -222,7 +222,8 @@ func (l *eventList) event(r *archive.Rows, i int) error {
 	case signOf(r, i) < 0 || textOf(r, r.Type, i) != schemas.TypeAPIError,
 		l.after != nil && !place.before(l.after),
 		len(l.page) > l.limit && place.before(&l.page[0].place),
-		!l.passes(r, i, "version", schemas.Version) || !l.passes(r, i, "endpoint", schemas.Endpoint):
+		!l.passes(r, i, "version", schemas.Version) || !l.passes(r, i, "endpoint", schemas.Endpoint) ||
+			!l.passes(r, i, "error_code", schemas.ErrorCode):
 		return nil
 	}
 	account, id := textOf(r, r.Account, i), string(r.ID.At(i))

@@ -46,9 +46,12 @@ type errorPage struct {
 // listAPIErrors answers GET /v1/errors: counts by interval and errorCode, and a
 // page of the error events themselves, newest first.
 func (q *Server) listAPIErrors(w http.ResponseWriter, r *http.Request) error {
-	p, values, err := q.usageParams(r, "internal", "limit", "cursor")
+	p, values, err := q.usageParams(r, "internal", "errorCode", "limit", "cursor")
 	if err != nil {
 		return err
+	}
+	if code := values.Get("errorCode"); code != "" {
+		p.filters["error_code"] = []string{code}
 	}
 	limit, err := limitOf(values, 100, 1000)
 	if err != nil {

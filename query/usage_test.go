@@ -160,6 +160,12 @@ func TestErrorsByDay(t *testing.T) {
 		t.Errorf("got %v", rest)
 	}
 	c.call(400, "GET", "/v1/errors?intervalType=d&fromDate=2026-03-01:00:00:00&cursor=1.2", "")
+	for code, want := range map[string]int{"E1": 2, "E2": 1, "E3": 0} {
+		got := c.call(200, "GET", "/v1/errors?intervalType=d&fromDate=2026-03-01:00:00:00&toDate=2026-03-04:00:00:00&errorCode="+code, "", "X-Account-ID", "acme")
+		if n := len(got["events"].([]any)); n != want || got["totals"].(map[string]any)["errors"] != float64(want) {
+			t.Errorf("%s: got %d events, totals %v, want %d", code, n, got["totals"], want)
+		}
+	}
 }
 
 // Corrected error events are listed as they are now, retracted ones not at all.

@@ -104,7 +104,7 @@ test('a customer of a long name, in yen and another zone, is found and whole', a
 	const { value, status } = await ask('POST', '/v1/customers', { body: { customerName: name, account: 'kaisha', pricingModelName: 'standard', currency: 'JPY', timezone: 'Asia/Tokyo', minimum: '1200',
 		email: `${'a'.repeat(60)}@${'b'.repeat(60)}.example`, subscriptions: [{ apiName: 'shop', apiVersion: 'v1' }] } })
 	assert.equal(status, 201, JSON.stringify(value))
-	for (const how of looks) {
+	for (const how of looks.filter((l) => l.phone !== l.dark)) {
 		const page = await signIn(t, { ...how, at: '#/customers' })
 		await page.getByLabel('Find').fill('KAISHA')
 		await page.keyboard.press('Enter')

@@ -82,6 +82,22 @@ test('a server that is away is said, and asked again', async (t) => {
 	await page.getByRole('region', { name: 'Invoices and credit notes' }).waitFor()
 })
 
+test('errors are narrowed to a code and a route', async (t) => {
+	const range = 'from=2026-01-12T00:00:00Z&to=2026-01-15T00:00:00Z'
+	const page = await signIn(t, { at: `#/errors?${range}` })
+	await page.getByRole('link', { name: 'timeout' }).click()
+	const rows = page.getByRole('region', { name: 'Errors, newest first' }).locator('tbody tr')
+	await page.waitForFunction(() => location.hash.includes('code=timeout'))
+	await settled(page)
+	const { value } = await ask('GET', `/api/v1/meters/errors/query?${range}&filterGroupBy[error_code]=timeout`)
+	assert.equal(await rows.count(), value.data[0].value)
+	await page.getByRole('link', { name: '/v1/search' }).click()
+	await page.waitForFunction(() => location.hash.includes('route='))
+	await settled(page)
+	assert.equal(await rows.count(), value.data[0].value)
+	assert.equal(await rows.filter({ hasText: '/v1/search' }).count(), value.data[0].value)
+})
+
 test('an import is followed', async (t) => {
 	const page = await signIn(t)
 	const { value } = await ask('GET', '/v1/pipeline')

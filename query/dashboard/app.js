@@ -71,7 +71,7 @@ export function problem(failure) {
 	if (!(failure instanceof Refused)) console.error(failure)
 	return h('div', { class: 'problem', role: 'alert' },
 		h('p', null, failure instanceof Refused ? failure.message : 'This page has a fault: ' + failure.message),
-		h('button', { type: 'button', onclick: show }, 'Try again'))
+		(!failure.status || failure.status >= 500 || failure.status === 429) && h('button', { type: 'button', onclick: show }, 'Try again'))
 }
 
 function drawHead(current) {

@@ -33,9 +33,8 @@ async function listed(c, params, signal) {
 	const [groups, times, list] = await Promise.all([
 		get('/api/v1/meters/errors/query', { ...query, groupBy: ['error_code', 'endpoint'] }, signal),
 		get('/api/v1/meters/errors/query', { ...query, windowSize: short ? 'HOUR' : 'DAY', groupBy: 'error_code' }, signal),
-		get('/v1/errors', { intervalType, fromDate: c.from, toDate: c.to, endPointName: c.route, limit: perPage, cursor: params.cursor }, signal),
+		get('/v1/errors', { intervalType, fromDate: c.from, toDate: c.to, endPointName: c.route, errorCode: c.code, limit: perPage, cursor: params.cursor }, signal),
 	])
-	const events = list.events.filter((e) => !c.code || e.errorCode === c.code)
 	return [
 		groups.data.length > 0 && section('Over time', byTime(times.data, c, short ? hour : day)),
 		section('By code and route', table('Errors by code and route, most first', [
@@ -49,7 +48,7 @@ async function listed(c, params, signal) {
 			{ title: 'Status', number: true, cell: (e) => String(e.httpStatusCode) }, { title: 'Code', cell: (e) => e.errorCode || '–' },
 			{ title: 'Description', cell: (e) => e.errorDescription || '–' }, { title: 'Took', number: true, cell: (e) => (Number(e.timeTakenInMilliSeconds) ? ms(Number(e.timeTakenInMilliSeconds)) : '–') },
 			session.who.role === 'admin' && { title: 'Account', cell: (e) => e.account }, { title: 'From', cell: (e) => e.clientIPAdress || '–' },
-		].filter(Boolean), events, list.next ? 'None on this page; there are more.' : 'None.'), pager('errors', { ...params, ...c }, list.next)),
+		].filter(Boolean), list.events, 'None.'), pager('errors', { ...params, ...c }, list.next)),
 	]
 }
 
