@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { ask, base, looked, looks, open, signIn, until } from './lib.js'
-import { money, shop } from './money.js'
+import { money, month, shop } from './money.js'
 
 const row = (page, text) => page.locator('main tbody tr', { hasText: text })
 
@@ -11,6 +11,7 @@ test('an invoice is opened down to a file, and proven', async (t) => {
 	const page = await signIn(t, { at: '#/invoices' })
 	await row(page, invoice.number).getByRole('link').click()
 	await page.getByRole('heading', { name: `2.98 EUR for ${shop.name}` }).waitFor() // 4 × 0.50 + 2 × 0.25, and 19 %
+	await page.getByText(`${month}-01 00:00:00`).waitFor() // where the customer is
 	await page.getByRole('link', { name: '1. browser-shop v1 every endpoint' }).click()
 	await page.getByRole('heading', { name: 'Archive files' }).waitFor()
 	const { value } = await ask('GET', `/v1/invoices/${invoice.id}/files?line=1`)

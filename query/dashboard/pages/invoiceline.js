@@ -17,7 +17,7 @@ export async function render(id, n, params, { signal }) {
 	return [
 		way,
 		section(`${title(l)}: ${money(l.amount, i.currency)}`, facts([
-			['Kind', l.kind], ['Of the month', l.month], ['Window', [time(l.price.start), ' to ', time(l.price.end)]], ['Subscription', l.price.subscription && h('code', null, l.price.subscription)],
+			['Kind', l.kind], ['Of the month', l.month], [`Window (${i.customer.timezone})`, [time(l.price.start, i.customer.timezone), ' to ', time(l.price.end, i.customer.timezone)]], ['Subscription', l.price.subscription && h('code', null, l.price.subscription)],
 			['Quantity', l.quantity], ['Requests', count(l.events)], ['Rows in the archive', count(l.rows)],
 			['Rated', money(l.rated, i.currency)], ['Billed before', money(l.billed, i.currency)], ['Sum of the rows’ hashes', h('code', null, l.rowSum)],
 		])),

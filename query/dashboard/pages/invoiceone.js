@@ -12,7 +12,7 @@ export async function render(id, page) {
 	return [
 		h('p', { class: 'lead' }, h('a', { href: address('invoices') }, 'All invoices'), ' / ', h('strong', null, name(i)), ' ', marks(i)),
 		section(`${money(i.total, i.currency)} for ${i.customer.name}`, facts([
-			['Month', i.month], ['Period', [time(i.periodStart), ' to ', time(i.periodEnd)]], ['Customer’s zone', i.customer.timezone],
+			['Month', i.month], [`Period (${i.customer.timezone})`, [time(i.periodStart, i.customer.timezone), ' to ', time(i.periodEnd, i.customer.timezone)]],
 			['Account', i.customer.account], ['Issued', i.issuedAt && time(i.issuedAt)], ['Made', time(i.createdAt)],
 			['Takes back', i.creditFor], ['Reason', i.reason],
 			['Requests without a price', i.unrated?.rows ? `${i.unrated.rows}, quantity ${i.unrated.quantity}` : null],
