@@ -48,7 +48,7 @@ func kafkaLeaderless(t *testing.T, k *realKafka) {
 	k.send(t, 0, 500)
 	c.drained(t)
 	k.script(t, nil, "kill", "3")
-	p.saysNotReady(t, "a partition has no leader")
+	p.saysNotReady(t, "a partition") // has no leader, or its broker is down
 	k.script(t, nil, "start")
 	p.until(t, "it is ready again", p.ready)
 	k.send(t, 500, 500)
