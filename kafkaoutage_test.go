@@ -105,25 +105,26 @@ func (k *realKafka) inSync(t *testing.T, id int) {
 	})
 }
 
-// The password and the certificates go bad while a pipeline runs, and are mended
-// while it runs.
-func mendedAccess(t *testing.T, k *realKafka) {
-	ca := []string{"--kafka-tls", "--kafka-ca", k.file("ca.pem")}
+// The password goes bad while a pipeline runs, and is mended while it runs.
+func mendedPassword(t *testing.T, k *realKafka) {
 	t.Setenv("TALLYBOOK_KAFKA_PASSWORD", "tally-secret")
 	sasl := newCluster(t, &realKafka{dir: k.dir, brokers: []string{k.address(4)}, port: k.port, kafka: k.kafka})
-	password := sasl.pipeline(t, append(ca, "--kafka-sasl", "scram-sha-512", "--kafka-user", "tally")...)
-	password.until(t, "it is ready", password.ready)
+	p := sasl.pipeline(t, "--kafka-tls", "--kafka-ca", k.file("ca.pem"), "--kafka-sasl", "scram-sha-512", "--kafka-user", "tally")
+	p.until(t, "it is ready", p.ready)
 	k.setPassword(t, "another")
 	k.restart(t)
-	password.saysNotReady(t, "refuses the user or the password")
+	p.saysNotReady(t, "refuses the user or the password")
 	k.setPassword(t, "tally-secret")
-	password.until(t, "it is ready again", password.ready)
-	password.stop(t)
+	p.until(t, "it is ready again", p.ready)
+	p.stop(t)
+}
 
+// So do the certificates, ours and the broker's.
+func mendedCertificates(t *testing.T, k *realKafka) {
 	certificate := filepath.Join(t.TempDir(), "client.crt")
 	copyTo(t, k.file("client.crt"), certificate)
 	mutual := newCluster(t, &realKafka{dir: k.dir, brokers: []string{k.address(3)}, port: k.port, kafka: k.kafka})
-	p := mutual.pipeline(t, append(ca, "--kafka-cert", certificate, "--kafka-key", k.file("client.key"))...)
+	p := mutual.pipeline(t, "--kafka-tls", "--kafka-ca", k.file("ca.pem"), "--kafka-cert", certificate, "--kafka-key", k.file("client.key"))
 	p.until(t, "it is ready", p.ready)
 	copyTo(t, expiredCertificate(t, k, "client"), certificate)
 	k.restart(t)
