@@ -13,9 +13,8 @@ import (
 	"strings"
 	"time"
 
-	"golang.org/x/sys/unix"
-
 	"tallybook/archive"
+	"tallybook/pipeline/broker"
 	"tallybook/store"
 )
 
@@ -123,12 +122,10 @@ func (d *doctor) freeSpace() {
 	if _, err := os.Stat(dir); err != nil {
 		dir = existingParent(dir)
 	}
-	var s unix.Statfs_t
-	if err := unix.Statfs(dir, &s); err != nil {
-		d.bad("free space of %s: %v", dir, err)
-		return
-	}
-	switch left := int64(s.Bavail) * s.Bsize; {
+	left, err := broker.Free(dir)
+	switch {
+	case err != nil:
+		d.bad("%v", err)
 	case left < leastFree:
 		d.bad("%s has only %s free: the log, the archive and the store need room, or events are refused", dir, size(left))
 	case len(d.Brokers) == 0 && left < d.LogMaxBytes:

@@ -25,6 +25,9 @@ const (
 	// writer's batch of BatchBytes, with room for key, headers and framing.
 	MaxMessageBytes = 2 << 20
 	maxSegmentBytes = 8 << 20
+	// minFree stays free on the disk: batches of the largest size that others let
+	// no room for meanwhile, and what workers write to get on.
+	minFree = 8 * MaxMessageBytes
 )
 
 // Config of the embedded broker. Dir is required; zero values take the default.
@@ -44,6 +47,8 @@ type Config struct {
 	SegmentBytes int64
 
 	Log *slog.Logger // default slog.Default()
+
+	free func(dir string) (int64, error) // default Free
 }
 
 // Broker is a running embedded broker.
@@ -96,6 +101,9 @@ func (c *Config) fill() error {
 	c.SegmentBytes = cmp.Or(c.SegmentBytes, min(maxSegmentBytes, c.MaxLogBytes/(4*all)))
 	if c.Log == nil {
 		c.Log = slog.Default()
+	}
+	if c.free == nil {
+		c.free = Free
 	}
 	if c.Partitions < 1 || c.Partitions > 1000 {
 		return fmt.Errorf("--partitions %d: must be 1 to 1000", c.Partitions)
@@ -172,14 +180,14 @@ func (b *Broker) refusals() []kfake.Fault {
 	}
 }
 
-// refuse reports whether a produce request comes while the log is full, and
-// else counts its bytes. It runs on the cluster's goroutine, several times for
-// one request.
+// refuse reports whether a produce request comes while the log or the disk is
+// full, and else counts its bytes. It runs on the cluster's goroutine, several
+// times for one request.
 func (b *Broker) refuse(req kmsg.Request) bool {
 	if req == b.last {
 		return b.lastRefused
 	}
-	b.last, b.lastRefused = req, b.Full()
+	b.last, b.lastRefused = req, b.Full() || b.diskFull()
 	if b.lastRefused {
 		return true
 	}
@@ -216,6 +224,14 @@ func (b *Broker) Bytes() int64 { return b.used.Load() }
 func (b *Broker) Full() bool {
 	room := min(int64(b.cfg.MaxMessageBytes), b.cfg.SegmentBytes)
 	return b.used.Load()+room > b.cfg.MaxLogBytes
+}
+
+// diskFull is asked before kfake sees a batch: one that it could not write it
+// answers UNKNOWN_SERVER_ERROR, and an idempotent producer that sends it again is
+// told that it is there.
+func (b *Broker) diskFull() bool {
+	left, err := b.cfg.free(b.cfg.Dir)
+	return err == nil && left < minFree
 }
 
 // Close stops serving and saves the snapshot that makes the next start quick.

@@ -13,6 +13,10 @@
 //     new segment (ext4, xfs and btrfs make the name durable with the file). On
 //     a disk that fails in this way an acknowledged record can be lost; use Kafka
 //     where that matters.
+//   - A batch that it cannot write it answers UNKNOWN_SERVER_ERROR, at which
+//     clients give up, and takes for a repeat when an idempotent producer sends it
+//     again: it would be acknowledged and lost. So a disk with less than 16 MiB
+//     free is full: batches are refused before kfake sees them.
 //   - Retention by time reaches every topic as soon as one topic names it. Both
 //     kinds are off for the broker as a whole, and requests that alter settings
 //     or delete records or topics are refused (POLICY_VIOLATION), as is the
@@ -38,8 +42,9 @@
 // Trim deletes whole segments only, hence the log starts at a segment's first
 // record before and after a restart, although kfake does not keep the log start.
 // The segment that holds the record before a position stays, and so does the one
-// before it. Beyond MaxLogBytes Full is true and produce requests are answered
-// KAFKA_STORAGE_ERROR, which clients retry; nothing unprocessed is ever deleted.
+// before it. Beyond MaxLogBytes Full is true. Then, and while the disk is full,
+// produce requests are answered KAFKA_STORAGE_ERROR, which clients retry; nothing
+// unprocessed is ever deleted.
 //
 // # The client
 //

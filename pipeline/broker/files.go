@@ -7,7 +7,18 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+
+	"golang.org/x/sys/unix"
 )
+
+// Free is how many bytes may still be written to the disk that dir is on.
+func Free(dir string) (int64, error) {
+	var s unix.Statfs_t
+	if err := unix.Statfs(dir, &s); err != nil {
+		return 0, fmt.Errorf("free space of %s: %w", dir, err)
+	}
+	return int64(s.Bavail) * s.Bsize, nil
+}
 
 // LogFiles are the files of the broker in dir, in the order in which they are to
 // be copied while it runs: a segment before its index, which kfake writes in the
