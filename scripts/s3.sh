@@ -35,6 +35,7 @@ start() {
 	ROOT_ACCESS_KEY=tallybook ROOT_SECRET_KEY=tallybook-secret setsid nohup "$server" --quiet --keep-alive \
 		--port "127.0.0.1:$(cat "$folder/port")" posix "$folder/buckets" >"$folder/log" 2>&1 </dev/null &
 	echo $! >"$folder/pid"
+	disown
 	for _ in $(seq 100); do
 		answers && return
 		running || break

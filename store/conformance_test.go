@@ -46,6 +46,8 @@ func TestStore(t *testing.T) {
 		{"Unbuilt", testUnbuilt},
 		{"Corrections", testCorrections},
 		{"Stale", testStale},
+		{"ApplyCatalog", testApplyCatalog},
+		{"FirstAdminKey", testFirstAdminKey},
 	} {
 		t.Run(test.name, func(t *testing.T) { test.run(t, openNew(t)) })
 	}
