@@ -174,13 +174,14 @@ const (
 	awaitMax = 10 * time.Second
 )
 
-// openStoresAway tells a store that is away from a set-up that cannot work.
+// openStoresAway tells a store that is away, or that others hold, from a set-up
+// that cannot work.
 func (p *parts) openStoresAway(ctx context.Context) error {
 	err := p.openStores(ctx)
 	if err == nil {
 		err = p.firstKey(ctx)
 	}
-	if !errors.Is(err, store.ErrAway) {
+	if !errors.Is(err, store.ErrAway) && !errors.Is(err, store.ErrBusy) {
 		return err
 	}
 	if p.store != nil {

@@ -1,9 +1,11 @@
 package main
 
 import (
+	"database/sql"
 	"log/slog"
 	"net"
 	"net/http"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -44,6 +46,35 @@ func TestStartBeforeKafka(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer kafka.Close()
+	s.until(t, "it is ready", func() bool { return tallybook(t, "ready", "--http", httpAddr).code == 0 })
+	if code := s.stop(t); code != 0 {
+		t.Errorf("got exit code %d", code)
+	}
+}
+
+// Where others hold the store for longer than a write waits, as checkpoints may
+// when a process migrates beside them, a process tries again.
+func TestStartBesideWriter(t *testing.T) {
+	path, httpAddr := filepath.Join(t.TempDir(), "tallybook.db"), nobodyAt(t)
+	other, err := sql.Open("sqlite", path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer other.Close()
+	other.SetMaxOpenConns(1)
+	if _, err := other.Exec(`BEGIN EXCLUSIVE`); err != nil {
+		t.Fatal(err)
+	}
+	s := &server{Cmd: tallybookCommand(t, "query", "--store", path, "--data", t.TempDir(), "--http", httpAddr, "--no-auth"),
+		url: "http://" + httpAddr, output: &output{}, ended: make(chan struct{})}
+	launch(t, s)
+	s.until(t, "it waits", func() bool {
+		body, _ := s.get("/readyz")
+		return strings.Contains(body, "waiting for the store")
+	})
+	if _, err := other.Exec(`ROLLBACK`); err != nil {
+		t.Fatal(err)
+	}
 	s.until(t, "it is ready", func() bool { return tallybook(t, "ready", "--http", httpAddr).code == 0 })
 	if code := s.stop(t); code != 0 {
 		t.Errorf("got exit code %d", code)

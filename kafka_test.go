@@ -153,9 +153,17 @@ func (c *cluster) flags() []string {
 // pipeline starts a process with workers and waits until it takes requests.
 func (c *cluster) pipeline(t *testing.T, args ...string) *server {
 	t.Helper()
-	data := t.TempDir()
+	return c.pipelineOf(t, "", t.TempDir(), args...)
+}
+
+// pipelineOf starts one of another program, or with "" of this one.
+func (c *cluster) pipelineOf(t *testing.T, binary, data string, args ...string) *server {
+	t.Helper()
 	args = append(append([]string{"pipeline", "--data", data, "--http", "127.0.0.1:0"}, c.flags()...), args...)
 	s := &server{Cmd: tallybookCommand(t, args...), data: data, output: &output{}, ended: make(chan struct{})}
+	if binary != "" {
+		s.Path = binary
+	}
 	launch(t, s)
 	s.until(t, "it is up", func() bool { return upLine.MatchString(s.output.String()) })
 	s.url = upLine.FindStringSubmatch(s.output.String())[1]
