@@ -55,7 +55,6 @@ func TestKafkaAccess(t *testing.T) {
 	// Each with its own environment.
 	t.Run("Secret", func(t *testing.T) { secretPipeline(t, k) })
 	t.Run("MendedPassword", func(t *testing.T) { mendedPassword(t, k) })
-	t.Run("MendedCertificates", func(t *testing.T) { mendedCertificates(t, k) })
 }
 
 // reach makes and lists the topics, and joins no group.

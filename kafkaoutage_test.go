@@ -7,8 +7,6 @@ import (
 	"crypto/sha512"
 	"fmt"
 	"net/http"
-	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -119,31 +117,6 @@ func mendedPassword(t *testing.T, k *realKafka) {
 	p.stop(t)
 }
 
-// So do the certificates, ours and the broker's.
-func mendedCertificates(t *testing.T, k *realKafka) {
-	certificate := filepath.Join(t.TempDir(), "client.crt")
-	copyTo(t, k.file("client.crt"), certificate)
-	mutual := newCluster(t, &realKafka{dir: k.dir, brokers: []string{k.address(3)}, port: k.port, kafka: k.kafka})
-	p := mutual.pipeline(t, "--kafka-tls", "--kafka-ca", k.file("ca.pem"), "--kafka-cert", certificate, "--kafka-key", k.file("client.key"))
-	p.until(t, "it is ready", p.ready)
-	copyTo(t, expiredCertificate(t, k, "client"), certificate)
-	k.restart(t)
-	p.saysNotReady(t, "the broker refuses our certificate")
-	copyTo(t, k.file("client.crt"), certificate)
-	p.until(t, "it is ready again", p.ready)
-
-	keystore := k.file("broker.pem")
-	good := filepath.Join(t.TempDir(), "broker.pem")
-	copyTo(t, keystore, good)
-	joinTo(t, keystore, k.file("broker.key"), expiredCertificate(t, k, "broker"))
-	k.restart(t)
-	p.saysNotReady(t, "the broker's certificate is not valid now")
-	copyTo(t, good, keystore)
-	k.restart(t)
-	p.until(t, "it is ready again", p.ready)
-	p.stop(t)
-}
-
 func (k *realKafka) restart(t *testing.T) {
 	t.Helper()
 	k.script(t, nil, "stop")
@@ -167,25 +140,4 @@ func (k *realKafka) setPassword(t *testing.T, password string) {
 		}
 		return err
 	})
-}
-
-func copyTo(t *testing.T, from, to string) { t.Helper(); joinTo(t, to, from) }
-
-// joinTo writes the files, one after the other, in one step.
-func joinTo(t *testing.T, to string, files ...string) {
-	t.Helper()
-	var all []byte
-	for _, name := range files {
-		text, err := os.ReadFile(name)
-		if err != nil {
-			t.Fatal(err)
-		}
-		all = append(all, text...)
-	}
-	if err := os.WriteFile(to+".new", all, 0o600); err != nil {
-		t.Fatal(err)
-	}
-	if err := os.Rename(to+".new", to); err != nil {
-		t.Fatal(err)
-	}
 }
