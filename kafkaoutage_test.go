@@ -111,7 +111,9 @@ func mendedPassword(t *testing.T, k *realKafka) {
 	p.until(t, "it is ready", p.ready)
 	k.setPassword(t, "another")
 	k.restart(t)
-	p.saysNotReady(t, "refuses the user or the password")
+	p.until(t, "it is not ready, and the log says why", func() bool { // readiness may name the partitions' broker instead
+		return !p.ready() && strings.Contains(p.output.String(), "refuses the user or the password")
+	})
 	k.setPassword(t, "tally-secret")
 	p.until(t, "it is ready again", p.ready)
 	p.stop(t)
