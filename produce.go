@@ -83,6 +83,9 @@ func importFile(ctx context.Context, c *config, cfg producer.ImportConfig) error
 		return fmt.Errorf("%w; run the same command again to go on", err)
 	}
 	printImport(cfg.Path, report)
+	if report.OtherFormat() {
+		return usageError{fmt.Errorf("import %s: no line of it is of the format %s; the formats are %v", cfg.Path, cfg.Format, producer.Formats)}
+	}
 	if report.Resumed && report.Interrupted > c.DedupeSpan {
 		fmt.Printf("warning: the import was interrupted for %s, longer than the dedupe window of %s: up to one batch of 5,000 events may count twice\n",
 			report.Interrupted.Round(time.Second), c.DedupeSpan)
@@ -90,10 +93,13 @@ func importFile(ctx context.Context, c *config, cfg producer.ImportConfig) error
 	return nil
 }
 
-// showProgress draws a bar on standard error while the file is read; done ends
-// its line.
+// showProgress draws a bar while the file is read, where standard error is a
+// terminal; done ends its line.
 func showProgress(cfg *producer.ImportConfig, log *slog.Logger) (done func()) {
 	var bar *progressbar.ProgressBar // none for a file of which nothing is sent
+	if to, err := os.Stderr.Stat(); err != nil || to.Mode()&os.ModeCharDevice == 0 {
+		return func() {}
+	}
 	cfg.OnProgress = func(p producer.Progress) {
 		if bar == nil {
 			bar = progressbar.DefaultBytes(p.TotalBytes, "import "+filepath.Base(cfg.Path))

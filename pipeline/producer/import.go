@@ -80,8 +80,14 @@ func Import(ctx context.Context, cfg ImportConfig) (Report, error) {
 	if err != nil {
 		return Report{}, fmt.Errorf("import %s: %w", cfg.Path, err)
 	}
-	known, err := cfg.Journal.ImportBegin(ctx, store.Import{ID: print.hash, Name: filepath.Base(cfg.Path), Format: string(cfg.Format),
-		Account: cfg.Account, Bytes: print.bytes, Begun: cfg.Now(), Again: cfg.Again})
+	begin := store.Import{ID: print.hash, Name: filepath.Base(cfg.Path), Format: string(cfg.Format),
+		Account: cfg.Account, Bytes: print.bytes, Begun: cfg.Now(), Again: cfg.Again}
+	known, err := cfg.Journal.ImportBegin(ctx, begin)
+	if err == nil && !known.Finished.IsZero() && reportOf(known).Events == 0 {
+		// Nothing of it is in Kafka: it may have been read as what it is not.
+		begin.Again = true
+		known, err = cfg.Journal.ImportBegin(ctx, begin)
+	}
 	if err != nil {
 		return Report{}, fmt.Errorf("import %s: begin: %w", cfg.Path, err)
 	}

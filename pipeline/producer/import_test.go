@@ -131,6 +131,21 @@ func manyLines(n int) string {
 	return b.String()
 }
 
+// A file that was read as what it is not left nothing in Kafka, and may come
+// again as what it is.
+func TestImportAfterTheWrongFormat(t *testing.T) {
+	cfg, w, _ := testConfig(t, writeFile(t, "access.log", manyLines(10)))
+	right := cfg.Format
+	cfg.Format = NDJSON
+	if got := mustImport(t, cfg); got.Events != 0 || !got.OtherFormat() || len(w.records) != 0 {
+		t.Fatalf("as %s: %+v with %d records, want 10 malformed lines", cfg.Format, got, len(w.records))
+	}
+	cfg.Format = right
+	if got := mustImport(t, cfg); got.AlreadyDone || got.OtherFormat() || got.Events != 10 || len(w.records) != 10 {
+		t.Errorf("as %s after that: %+v with %d records, want 10 events", cfg.Format, got, len(w.records))
+	}
+}
+
 func TestImportTwiceIsANoOp(t *testing.T) {
 	cfg, w, _ := testConfig(t, writeFile(t, "access.log", manyLines(10)))
 	first := mustImport(t, cfg)

@@ -65,6 +65,12 @@ func reportOf(known store.Import) Report {
 	return r
 }
 
+// OtherFormat: there are lines, and not one is of the format.
+func (r *Report) OtherFormat() bool {
+	malformed := r.Skipped[string(skipMalformed)]
+	return malformed > 0 && malformed+r.Skipped[string(skipEmpty)] == r.Lines
+}
+
 func (r *Report) clone() Report {
 	c := *r
 	c.Skipped = maps.Clone(r.Skipped)
