@@ -45,6 +45,7 @@ func TestImportAgain(t *testing.T) {
 
 	s = start(t, "run", data)
 	s.command(t, "import", file, "--format", "combined", "--account", "shop").want(t, 0, "imported before", "account shop", "nothing was sent")
+	s.command(t, "import", file, "--format", "ndjson", "--again").want(t, 2, "no line of it is of the format ndjson")
 	s.command(t, "import", "nothing.log", "--format", "combined", "--account", "shop").want(t, 2, "no such file")
 	// Sent all the same, it is recognised by its ids, which the restart has not forgotten.
 	s.command(t, "import", file, "--format", "combined", "--account", "shop", "--again").want(t, 0, "500 events")
@@ -180,7 +181,7 @@ func TestDoctor(t *testing.T) {
 	other := `{"specversion":"1.0","id":"2","source":"s","type":"api.request","subject":"me","data":{"api":"a","endpoint":"/","method":"GET","status":200}}`
 	s.produce(t, "usage", "somebody", other)
 	s.until(t, "it is counted", func() bool { return s.total(t, "requests", "me") == 1 })
-	s.command(t, "doctor", "--http", http).want(t, 1, "WRONG  1 of 967 records have a key that is not their account", "tallybook: the doctor found something wrong")
+	s.command(t, "doctor", "--http", http).want(t, 1, "WRONG  1 of ", "records have a key that is not their account", "tallybook: the doctor found something wrong")
 	s.kill(t)
 
 	lost := filepath.Join(s.data, "archive", "_quarantine", "usage", "date=2026-01-01")
