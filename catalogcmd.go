@@ -53,7 +53,7 @@ func applyCatalog(ctx context.Context, c *config, name string, o store.ApplyOpti
 	if err != nil {
 		return usageError{err}
 	}
-	return withStore(ctx, c, func(st *store.Store) error {
+	return withNewStore(ctx, c, func(st *store.Store) error {
 		done, err := st.ApplyCatalog(ctx, &file.Catalog, o)
 		var field *store.FieldError
 		if errors.As(err, &field) {

@@ -14,11 +14,20 @@ import (
 
 var errCheckFailed = errors.New("the check found differences")
 
+// hasData tells a data folder from one that was named wrongly, or from a wrong
+// place to call from.
+func (c *config) hasData() error {
+	if _, err := os.Stat(c.storeURL()); c.Store == "" && err != nil {
+		return usageError{fmt.Errorf("no data here: %w; name the folder with --data", err)}
+	}
+	return nil
+}
+
 // openToRead opens store and archive as a check needs them: beside a running
 // process or on a stopped data folder, changing nothing.
 func openToRead(ctx context.Context, c *config) (*store.Store, *archive.Archive, error) {
-	if _, err := os.Stat(c.storeURL()); c.Store == "" && err != nil {
-		return nil, nil, usageError{fmt.Errorf("no data here: %w; name the folder with --data", err)}
+	if err := c.hasData(); err != nil {
+		return nil, nil, err
 	}
 	st, err := store.Open(ctx, c.storeURL(), store.Options{ReadOnly: true, Log: c.logger()})
 	if err != nil {

@@ -212,6 +212,9 @@ func findInvoice(ctx context.Context, st *store.Store, name string) (store.Invoi
 }
 
 func listInvoices(ctx context.Context, c *config, f store.InvoiceFilter, out io.Writer) error {
+	if _, err := schemas.ParseMonth(f.Month); f.Month != "" && err != nil {
+		return usageError{fmt.Errorf("--month %q: must be YYYY-MM, such as 2026-01", f.Month)}
+	}
 	return withStore(ctx, c, func(st *store.Store) error {
 		t := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
 		fmt.Fprintln(t, "NUMBER\tMONTH\tCUSTOMER\tSTATUS\tPAYMENT\tTOTAL\tID")
@@ -270,8 +273,8 @@ func prove(ctx context.Context, c *config, name, bundle string, out io.Writer) e
 		}
 		return jobs.Prove(ctx, cfg)
 	}
-	if _, err := os.Stat(c.storeURL()); c.Store == "" && err != nil {
-		return usageError{fmt.Errorf("no data here: %w; name the folder with --data, or give a --bundle", err)}
+	if err := c.hasData(); err != nil {
+		return usageError{fmt.Errorf("%w, or give a --bundle", err)}
 	}
 	st, err := store.Open(ctx, c.storeURL(), store.Options{Log: c.logger(), ReadOnly: true})
 	if err != nil {

@@ -96,8 +96,8 @@ func runJob(ctx context.Context, c *config, name string, o jobOptions) error {
 	if o.meter != "" && name != "backfill" {
 		return usageError{fmt.Errorf("--meter is for the job backfill, not for %s", name)}
 	}
-	if _, err := os.Stat(c.storeURL()); c.Store == "" && err != nil {
-		return usageError{fmt.Errorf("no data here: %w; name the folder with --data", err)}
+	if err := c.hasData(); err != nil {
+		return err
 	}
 	st, err := store.Open(ctx, c.storeURL(), store.Options{Log: c.logger()})
 	if err != nil {

@@ -55,6 +55,18 @@ func oneArg(cmd *cobra.Command, args []string) error {
 // withStore opens the store of the data folder for a command that may run beside
 // the process that serves it.
 func withStore(ctx context.Context, c *config, use func(*store.Store) error) error {
+	if err := c.hasData(); err != nil {
+		return err
+	}
+	return withNewStore(ctx, c, use)
+}
+
+// withNewStore also makes the store, for what may come before the first start,
+// and says so: a key that no process knows is of no use.
+func withNewStore(ctx context.Context, c *config, use func(*store.Store) error) error {
+	if c.hasData() != nil {
+		fmt.Fprintf(os.Stderr, "a new data folder is made, %s; name another with --data\n", c.Data)
+	}
 	if err := os.MkdirAll(c.Data, 0o700); err != nil {
 		return usageError{fmt.Errorf("data folder: %w", err)}
 	}
@@ -70,7 +82,7 @@ func createKey(ctx context.Context, c *config, k store.Key) error {
 	if err := query.CheckKey(k); err != nil {
 		return usageError{err}
 	}
-	return withStore(ctx, c, func(st *store.Store) error {
+	return withNewStore(ctx, c, func(st *store.Store) error {
 		text := store.NewKeyText()
 		made, err := st.CreateKey(ctx, commandLine, text, k)
 		if err != nil {
