@@ -45,10 +45,10 @@ they never change: take the copy away to another machine.`,
 // backup of a data folder. The order makes the copy whole, whatever is written
 // meanwhile:
 //
-//	1 log      what is trimmed during 2 and 3 is there
+//	1 log      from here on until 3 it is not trimmed, so that it has no hole
 //	2 store    one snapshot
-//	3 archive  at least what the snapshot names; more is set aside at the start
-//	4 log      at least up to the snapshot's positions
+//	3 log      at least up to the snapshot's positions
+//	4 archive  at least what the snapshot names; more is set aside at the start
 type backup struct {
 	*config
 	to  string
@@ -74,10 +74,8 @@ func (b *backup) run(ctx context.Context) (err error) {
 	}()
 	copied := filepath.Join(part, "tallybook.db")
 	for _, step := range []func() error{
-		func() error { return copyLog(filepath.Join(b.Data, "kafka"), filepath.Join(part, "kafka")) },
-		func() error { return b.copyStore(ctx, copied) },
+		func() error { return b.copyLogAndStore(ctx, part, copied) },
 		func() error { return copyArchive(ctx, b.archiveURL(), filepath.Join(part, "archive")) },
-		func() error { return copyLog(filepath.Join(b.Data, "kafka"), filepath.Join(part, "kafka")) },
 		func() error { return syncFolders(part) },
 	} {
 		if err := step(); err != nil {
@@ -103,6 +101,24 @@ func (b *backup) possible() error {
 			"PostgreSQL, a bucket and Kafka are saved by their own tools (docs/operators.md)")
 	}
 	return nil
+}
+
+// copyLogAndStore keeps the log meanwhile: what was written and trimmed between
+// its two copies would be a hole, and a position in it none that is recognised.
+func (b *backup) copyLogAndStore(ctx context.Context, part, copied string) (err error) {
+	log := filepath.Join(b.Data, "kafka")
+	release, err := broker.KeepLog(log)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, release()) }()
+	if err := copyLog(log, filepath.Join(part, "kafka")); err != nil {
+		return err
+	}
+	if err := b.copyStore(ctx, copied); err != nil {
+		return err
+	}
+	return copyLog(log, filepath.Join(part, "kafka"))
 }
 
 func (b *backup) copyStore(ctx context.Context, to string) error {

@@ -33,7 +33,7 @@ func LogFiles(dir string) (names []string, err error) {
 			return err
 		}
 		// kfake's snapshot is of a broker that was closed.
-		if name := e.Name(); !e.Type().IsRegular() || name == "LOCK" || name == "snapshot.json" || strings.HasSuffix(name, ".tmp") {
+		if name := e.Name(); !e.Type().IsRegular() || name == "LOCK" || name == trimLock || name == "snapshot.json" || strings.HasSuffix(name, ".tmp") {
 			return nil
 		}
 		name, err := filepath.Rel(dir, path)

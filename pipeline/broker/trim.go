@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"syscall"
 
 	"tallybook/schemas"
 )
@@ -70,9 +71,17 @@ func (b *Broker) measure() error {
 // before a position, which recovery looks at, nor the one before that.
 // Partitions without a position keep all. A position past the end of the log
 // deletes nothing there: the log went backwards, and the worker will say so.
+// While a backup keeps the log (KeepLog) nothing is deleted.
 func (b *Broker) Trim(positions map[schemas.Partition]int64) error {
 	b.trim.Lock()
 	defer b.trim.Unlock()
+	mine, err := lock(filepath.Join(b.cfg.Dir, trimLock))
+	if errors.Is(err, syscall.EWOULDBLOCK) {
+		return b.measure()
+	}
+	if err == nil { // else a disk is full or read-only: trimming is what makes room
+		defer mine.Close()
+	}
 	var errs []error
 	for tp, position := range positions {
 		if err := b.trimPartition(tp, position); err != nil {
