@@ -244,13 +244,13 @@ func TestCatalogPages(t *testing.T) {
 func TestCustomersFound(t *testing.T) {
 	c := newClient(newFixture(t))
 	ids := map[string]string{}
-	for _, name := range []string{"Acme GmbH", "Bolt 100%", "Cara_Co"} {
+	for _, name := range []string{"Acme GmbH", "Bolt 100%", "Cara_Co", "Dora Öl"} {
 		word := strings.ToLower(name[:4])
 		made := c.call(201, "POST", "/v1/customers", fmt.Sprintf(`{"customerName":%q,"account":"of-%s","email":"%s@example.com","pricingModelName":"std","subscriptions":[]}`, name, word, word))
 		ids[name] = made["id"].(string)
 	}
 	for search, want := range map[string]string{"ACME": "Acme GmbH", "of-bolt": "Bolt 100%", "cara%40ex": "Cara_Co", "100%25": "Bolt 100%", "a_": "Cara_Co", ids["Acme GmbH"]: "Acme GmbH",
-		"%25": "Bolt 100%", "nobody": "", "": "Acme GmbH Bolt 100% Cara_Co"} {
+		"%25": "Bolt 100%", "%C3%96l": "Dora Öl", "nobody": "", "": "Acme GmbH Bolt 100% Cara_Co Dora Öl"} {
 		var names []string
 		for _, found := range c.call(200, "GET", "/v1/customers?search="+search, "")["customers"].([]any) {
 			names = append(names, found.(map[string]any)["customerName"].(string))

@@ -162,8 +162,11 @@ func (s *Store) Customers(ctx context.Context, f CustomerFilter) ([]Customer, er
 		where.add(`account = ?`, f.Account)
 	}
 	if f.Text != "" {
-		part := "%" + strings.NewReplacer("!", "!!", "%", "!%", "_", "!_").Replace(strings.ToLower(f.Text)) + "%"
-		where.add(`(LOWER(name) LIKE ? ESCAPE '!' OR LOWER(account) LIKE ? ESCAPE '!' OR LOWER(email) LIKE ? ESCAPE '!' OR id = ?)`, part, part, part, f.Text)
+		// Engines know the small letters of ASCII alone, so a name is also looked for as it was typed.
+		escape := strings.NewReplacer("!", "!!", "%", "!%", "_", "!_")
+		typed, small := "%"+escape.Replace(f.Text)+"%", "%"+escape.Replace(strings.ToLower(f.Text))+"%"
+		where.add(`(name LIKE ? ESCAPE '!' OR LOWER(name) LIKE ? ESCAPE '!' OR LOWER(account) LIKE ? ESCAPE '!' OR LOWER(email) LIKE ? ESCAPE '!' OR id = ?)`,
+			typed, small, small, small, f.Text)
 	}
 	query := `SELECT ` + customerColumns + ` FROM customers` + where.sql() + ` ORDER BY id` + where.limit(f.Limit)
 	rows, err := s.read.QueryContext(ctx, query, where.args...)
