@@ -174,21 +174,24 @@ const (
 	awaitMax = 10 * time.Second
 )
 
-// openStoresAway tells a store that is away, or that others hold, from a set-up
-// that cannot work.
+// openStoresAway tells a store that is away, hangs or is in use from a set-up that
+// cannot work.
 func (p *parts) openStoresAway(ctx context.Context) error {
 	err := p.openStores(ctx)
 	if err == nil {
 		err = p.firstKey(ctx)
 	}
-	if !errors.Is(err, store.ErrAway) && !errors.Is(err, store.ErrBusy) {
-		return err
+	if err == nil {
+		return nil
 	}
 	if p.store != nil {
 		err = errors.Join(err, p.store.Close())
 		p.store = nil
 	}
-	return errors.New(err.Error()) // no usage error
+	if errors.Is(err, store.ErrAway) || errors.Is(err, store.ErrBusy) || errors.Is(err, context.DeadlineExceeded) {
+		return errors.New(err.Error()) // no usage error
+	}
+	return err
 }
 
 // await tries until it is good, ctx ends or the set-up is found wrong; readiness
