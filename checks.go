@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"time"
 
 	"tallybook/archive"
 	"tallybook/jobs"
@@ -23,13 +24,17 @@ func (c *config) hasData() error {
 	return nil
 }
 
+// checkView is how long a check may look at one state of the store: a day of
+// many series takes longer on a busy machine than a server's answer may.
+const checkView = time.Minute
+
 // openToRead opens store and archive as a check needs them: beside a running
 // process or on a stopped data folder, changing nothing.
 func openToRead(ctx context.Context, c *config) (*store.Store, *archive.Archive, error) {
 	if err := c.hasData(); err != nil {
 		return nil, nil, err
 	}
-	st, err := store.Open(ctx, c.storeURL(), store.Options{ReadOnly: true, Log: c.logger()})
+	st, err := store.Open(ctx, c.storeURL(), store.Options{ReadOnly: true, ViewTimeout: checkView, Log: c.logger()})
 	if err != nil {
 		return nil, nil, usageError{err}
 	}
