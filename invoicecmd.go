@@ -71,6 +71,9 @@ func invoiceCommand() *cobra.Command {
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() }}
 	var f store.InvoiceFilter
 	list := &cobra.Command{Use: "list", Short: "list them", Args: noArgs, RunE: func(cmd *cobra.Command, _ []string) error {
+		if err := checkMonth(f.Month); err != nil {
+			return err
+		}
 		return withConfig(cmd, func(ctx context.Context, c *config) error { return listInvoices(ctx, c, f, cmd.OutOrStdout()) })
 	}}
 	list.Flags().StringVar(&f.Account, "account", "", "only of this `account`")
@@ -114,6 +117,14 @@ func invoiceCommand() *cobra.Command {
 	return parent
 }
 
+// checkMonth refuses what is no month: as a filter it would find nothing.
+func checkMonth(month string) error {
+	if _, err := schemas.ParseMonth(month); month != "" && err != nil {
+		return usageError{fmt.Errorf("--month %q: must be YYYY-MM, such as 2026-01", month)}
+	}
+	return nil
+}
+
 func previewCommand() *cobra.Command {
 	var file, month string
 	cmd := &cobra.Command{Use: "preview [INVOICE…]", Short: "show what other prices would have billed for the usage of invoices; nothing is written",
@@ -123,6 +134,9 @@ func previewCommand() *cobra.Command {
 		RunE: func(cmd *cobra.Command, names []string) error {
 			if file == "" || (len(names) == 0) == (month == "") {
 				return usageError{errors.New("preview needs --price-change, and invoices or --month")}
+			}
+			if err := checkMonth(month); err != nil {
+				return err
 			}
 			text, err := os.ReadFile(file)
 			if err != nil {
@@ -212,9 +226,6 @@ func findInvoice(ctx context.Context, st *store.Store, name string) (store.Invoi
 }
 
 func listInvoices(ctx context.Context, c *config, f store.InvoiceFilter, out io.Writer) error {
-	if _, err := schemas.ParseMonth(f.Month); f.Month != "" && err != nil {
-		return usageError{fmt.Errorf("--month %q: must be YYYY-MM, such as 2026-01", f.Month)}
-	}
 	return withStore(ctx, c, func(st *store.Store) error {
 		t := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
 		fmt.Fprintln(t, "NUMBER\tMONTH\tCUSTOMER\tSTATUS\tPAYMENT\tTOTAL\tID")

@@ -70,6 +70,8 @@ func TestInvoiceStory(t *testing.T) {
 	}
 	s.command(t, "invoice", "preview", "--month", "2026-01", "--price-change", change).want(t, 0, "2.50, would be 9.00 EUR")
 	s.command(t, "invoice", "preview", "INV-000001").want(t, 2, "--price-change")
+	s.command(t, "invoice", "preview", "--month", "2026-1", "--price-change", change).want(t, 2, `--month "2026-1": must be YYYY-MM, such as 2026-01`)
+	s.command(t, "invoice", "list", "--month", "January").want(t, 2, `--month "January": must be YYYY-MM`)
 	if err := os.WriteFile(change, []byte(`{"apiName":"shop","apiVersion":"v9","pricingModelName":"standard","model":"flat","params":{"amount":"3"}}`), 0o644); err != nil {
 		t.Fatal(err)
 	}
