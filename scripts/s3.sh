@@ -26,7 +26,10 @@ free_port() { python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1
 start() {
 	mkdir -p "$folder/buckets/tallybook" # a folder there is a bucket
 	running && { echo "runs already, process $(cat "$folder/pid")" >&2; return; }
-	[ -x "$server" ] || GOBIN="$repo/bin" go install "github.com/versity/versitygw/cmd/versitygw@$version"
+	if [ ! -x "$server" ]; then
+		echo "building the S3 server, once: some minutes" >&2
+		GOBIN="$repo/bin" go install "github.com/versity/versitygw/cmd/versitygw@$version"
+	fi
 	if [ "${1:-0}" != 0 ]; then
 		echo "$1" >"$folder/port"
 	elif [ ! -f "$folder/port" ]; then
