@@ -75,7 +75,11 @@ func parsesAsOurs(t *testing.T, args []string, environment map[string]string) {
 	if err := cmd.ValidateArgs(cmd.Flags().Args()); err != nil {
 		t.Errorf("%v: %v", args, err)
 	}
-	if _, err := loadConfig(root.PersistentFlags()); err != nil {
-		t.Errorf("%v: %v", args, err)
+	c, err := loadConfig(root.PersistentFlags())
+	if err != nil {
+		t.Fatalf("%v: %v", args, err)
+	}
+	if least := 3; len(c.Brokers) > 0 && c.Partitions < least {
+		t.Errorf("%v: got %d partitions, want %d or more", args, c.Partitions, least)
 	}
 }

@@ -20,6 +20,9 @@ const (
 	caughtUp     = 2                // seconds of events that are always on their way
 	outageKinds  = 4
 	catchUpLimit = 10 * time.Minute
+	// While a part is away each of a pipeline's partitions, six here, holds two
+	// batches of 65,536 records at most, of some 300 bytes each.
+	memoryHeld = 256 << 20
 )
 
 // outagesLast is how long the load has to flow.
@@ -85,6 +88,9 @@ func (t *test) outages(ctx context.Context) error {
 		}
 		if during.why == "" {
 			t.Find("%s: every pipeline said that it was ready", o.name)
+		}
+		if during.memory > before.memory+memoryHeld {
+			t.Find("%s: a pipeline took %d MB, %d MB before", o.name, during.memory>>20, before.memory>>20)
 		}
 		t.Show(o.name, "not ready after %s, %d records behind, worked off in %s; memory %d MB before, %d MB during, %d MB after",
 			during.unready.Round(100*time.Millisecond), behind, recovery.Round(100*time.Millisecond), before.memory>>20, during.memory>>20, after.memory>>20)
