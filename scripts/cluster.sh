@@ -40,8 +40,8 @@ start() { # NAME MODE
 
 url() { sed -n 's|.*http=\(http://[^ ]*\).*|\1|p' "$dir/$1.log" | head -n 1; }
 
-until_true() { # WHAT COMMAND…; 60 s at most
-	local what=$1 end=$((SECONDS + 60)) name
+until_true() { # WHAT COMMAND…; 3 minutes at most, for busy machines
+	local what=$1 end=$((SECONDS + 180)) name
 	shift
 	until "$@" >/dev/null 2>&1; do
 		for name in "${!pids[@]}"; do
