@@ -1,6 +1,7 @@
 // What every test of the dashboard needs: a signed-in page of a browser that asks
 // nobody but the server, and the API to hold the page against.
 import assert from 'node:assert/strict'
+import { execFileSync } from 'node:child_process'
 import { mkdir, readFile } from 'node:fs/promises'
 import { after } from 'node:test'
 import axe from 'axe-core'
@@ -75,6 +76,16 @@ export async function until(what, done) {
 	}
 }
 
+// refused puts a record into the log that no event can be made of, past the
+// collector, and returns the internal error that comes of it.
+export async function refused(text, account = 'demo') {
+	execFileSync('kcat', ['-P', '-b', need('TALLYBOOK_KAFKA'), '-t', 'usage', '-k', account, '-X', 'topic.partitioner=murmur2_random'], { input: text })
+	return until('the internal error', async () => {
+		const { value } = await ask('GET', '/v1/errors?internal=true&status=0')
+		return value.errors.find((e) => e.input === text)
+	})
+}
+
 // accessible holds a page against axe; findings that are serious fail.
 export async function accessible(page, name) {
 	if (!await page.evaluate(() => 'axe' in window)) await page.evaluate(axe.source)
@@ -106,5 +117,32 @@ export async function whole(page, name) {
 		const cut = [...document.querySelectorAll('body *')].filter((n) => !inScroll(n) && n.getBoundingClientRect().width && n.getBoundingClientRect().right > width + 1)
 		return { over: document.documentElement.scrollWidth - width, cut: cut.slice(0, 3).map((n) => n.outerHTML.slice(0, 120)) }
 	})
-	assert.deepEqual(wide, { over: 0, cut: [] }, name)
+	assert.deepEqual({ ...wide, overlapping: await page.evaluate(overlapping) }, { over: 0, cut: [], overlapping: [] }, name)
+}
+
+// overlapping runs in the page: the pairs of texts and controls that lie on each
+// other by more than 3 pixels each way (a line's box is higher than its letters).
+export function overlapping() {
+	const clip = (node, r) => {
+		const frame = node.parentElement.closest('.scroll, pre')?.getBoundingClientRect()
+		return frame ? { node, left: Math.max(r.left, frame.left), right: Math.min(r.right, frame.right), top: Math.max(r.top, frame.top), bottom: Math.min(r.bottom, frame.bottom) } : { node, left: r.left, right: r.right, top: r.top, bottom: r.bottom }
+	}
+	const boxes = [], words = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT), range = document.createRange()
+	while (words.nextNode()) {
+		if (!words.currentNode.data.trim() || !words.currentNode.parentElement.checkVisibility()) continue // nothing of a closed <details>
+		range.selectNodeContents(words.currentNode)
+		for (const r of range.getClientRects()) boxes.push(clip(words.currentNode, r))
+	}
+	for (const n of document.querySelectorAll('input, select, textarea, button, meter, progress, canvas')) if (n.checkVisibility()) boxes.push(clip(n, n.getBoundingClientRect()))
+	const shown = boxes.filter((b) => b.right - b.left > 3 && b.bottom - b.top > 3 && b.right > 0 && !b.node.parentElement.closest('.chart, .skip, #said, dialog'))
+	shown.sort((a, b) => a.top - b.top)
+	const found = []
+	shown.forEach((a, n) => {
+		for (const b of shown.slice(n + 1)) {
+			if (b.top > a.bottom - 3) break
+			if (Math.min(a.right, b.right) - Math.max(a.left, b.left) > 3 && Math.min(a.bottom, b.bottom) - b.top > 3 && !a.node.contains(b.node) && !b.node.contains(a.node))
+				found.push([a, b].map(({ node }) => node.data?.trim().slice(0, 40) ?? node.outerHTML.slice(0, 80)).join(' | '))
+		}
+	})
+	return found.slice(0, 5)
 }

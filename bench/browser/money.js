@@ -1,5 +1,5 @@
 // A customer with usage of two months ago, and the final invoice of it: made once,
-// for whichever test comes first.
+// for whichever file of tests comes first.
 import { ask, until } from './lib.js'
 import assert from 'node:assert/strict'
 
@@ -35,5 +35,10 @@ async function make() {
 	return { customer, invoice }
 }
 
+async function found() {
+	const customer = (await wanted(200, 'GET', '/v1/customers?search=browser')).customers.find((c) => c.account === 'browser')
+	return customer && { customer, invoice: (await wanted(200, 'GET', `/v1/invoices?customer=${customer.id}&month=${month}&status=final`)).invoices[0] }
+}
+
 let made
-export const money = () => (made ??= make())
+export const money = () => (made ??= found().then((there) => there ?? make()))

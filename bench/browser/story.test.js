@@ -4,17 +4,7 @@ import { Socket } from 'node:net'
 import { execFileSync } from 'node:child_process'
 import { readFile } from 'node:fs/promises'
 import { test } from 'node:test'
-import { accessible, ask, base, key, open, settled, signIn, until, whole } from './lib.js'
-
-// refused puts a record into the log that no event can be made of, past the
-// collector, and returns the internal error that comes of it.
-async function refused(text) {
-	execFileSync('kcat', ['-P', '-b', process.env.TALLYBOOK_KAFKA, '-t', 'usage', '-k', 'demo', '-X', 'topic.partitioner=murmur2_random'], { input: text })
-	return until('the internal error', async () => {
-		const { value } = await ask('GET', '/v1/errors?internal=true&status=0')
-		return value.errors.find((e) => e.input === text)
-	})
-}
+import { accessible, ask, base, key, open, refused, settled, signIn, until, whole } from './lib.js'
 
 test('signing in and out', async (t) => {
 	const page = await signIn(t)
@@ -181,6 +171,27 @@ test('a mail is shown with its attempts', async (t) => {
 	assert.equal(await page.locator('tbody tr').count(), 1)
 	await whole(page, 'one mail')
 	await accessible(page, 'one mail')
+})
+
+test('what needs attention is on the first page, and leads to where it is settled', async (t) => {
+	const { id } = await refused(`{"attention":${Date.now()}`)
+	const page = await signIn(t)
+	const { value: [provider] } = await ask('GET', '/providers')
+	const held = { ...provider, breaker: 'open', consecutive_failures: 5, held_until: '2026-01-15T10:00:00Z', hold_reason: 'refused its key', last_error: '401 Unauthorized' }
+	await page.route('**/providers', (r) => r.fulfill({ json: [held] }))
+	await open(page, '#/usage')
+	await open(page, '#/overview')
+	const attention = page.getByRole('listitem')
+	await attention.filter({ hasText: `Mail provider ${provider.name}: refused its key` }).waitFor()
+	await whole(page, 'overview with faults')
+	await accessible(page, 'overview with faults')
+	await attention.filter({ hasText: 'could not be processed' }).getByRole('link').click()
+	await page.locator(`a[href="#/errors/internal/${id}"]`).waitFor()
+	await open(page, '#/mail/providers')
+	const shown = await page.locator('main tbody tr', { hasText: provider.name }).textContent()
+	for (const word of ['breaker open', '5', 'until 2026-01-15 10:00:00: refused its key', '401 Unauthorized']) assert.ok(shown.includes(word), shown)
+	await whole(page, 'a provider that is held')
+	await accessible(page, 'a provider that is held')
 })
 
 test('a key that is revoked ends the session', async (t) => {

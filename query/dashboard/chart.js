@@ -4,6 +4,9 @@ import { h, compact, wall } from './dom.js'
 
 const colours = 8
 
+// tick is a mark of the axis, which may stand at 0.25 or at 1.25 million.
+const tick = new Intl.NumberFormat('en', { notation: 'compact', maximumSignificantDigits: 3 })
+
 export const colour = (n) => getComputedStyle(document.documentElement).getPropertyValue(`--series-${(n % colours) + 1}`).trim()
 
 // chart draws series over times (ms): [{label, values, colour}]. It follows the
@@ -20,7 +23,7 @@ export function chart(title, times, series, { format = compact, bars = false, he
 			width: Math.max(place.clientWidth, 200), height, tzDate: (ts) => uPlot.tzDate(new Date(ts * 1000), zone),
 			legend: { show: series.length > 1, live: true }, cursor: { drag: { x: false, y: false } },
 			scales: { x: { range: (u, min, max) => (bars ? [min - step / 2, max + step / 2] : [min, max]) }, y: { range: (u, min, max) => [Math.min(0, min), max > 0 ? max * 1.08 : 1] } },
-			axes: [{ ...axis, values: clock, incrs: marks.filter((m) => m >= step) }, { ...axis, size: 56, values: (u, ticks) => ticks.map(format) }],
+			axes: [{ ...axis, values: clock, incrs: marks.filter((m) => m >= step) }, { ...axis, size: 56, values: (u, ticks) => ticks.map((n) => tick.format(n)) }],
 			series: [{ label: zone, value: (u, v) => (v == null ? '' : wall(v * 1000, zone).slice(0, 16)) }, ...series.map((s, i) => ({
 				label: s.label, stroke: s.colour ?? colour(i), width: 2, fill: bars ? (s.colour ?? colour(i)) + '99' : undefined,
 				points: { show: times.length < 3 }, value: (u, v) => (v == null ? '' : format(v)),
