@@ -8,8 +8,9 @@
 //   - ```text, ```json or ```csv directly after one is what it prints on standard
 //     output, where … stands for anything and white space does not count.
 //   - ```sh server runs beside the rest, in a terminal of its own, until the guide
-//     ends or has another one. It is waited for until the service is ready and,
-//     where the guide has tally_… in it, has printed a key, which is meant by that.
+//     ends or has another one. It is waited for until the service is ready, at
+//     127.0.0.1:8080 or where its --http says, and, where the guide has tally_… in
+//     it, has printed a key, which is meant by that.
 //   - ```sh again is repeated, for 30 s at most, until it prints what is shown.
 //   - ```sh refused fails, and has to.
 //   - ```sh docker, ```sh kubernetes and ```sh elsewhere (too heavy for CI, or in

@@ -128,6 +128,21 @@ func checkYAML(text string) error {
 	}
 }
 
+var command = regexp.MustCompile(`(?m)^    (sudo|bin/tallybook|tallybook|curl|psql|pg_[a-z]+|mv|cp|docker|kubectl|pip|python3) .*`)
+
+// Commands stand in blocks, which are run or at least parsed.
+func TestCommandsStandInBlocks(t *testing.T) {
+	for _, name := range guides(t) {
+		text, err := os.ReadFile(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, line := range command.FindAllString(prose(string(text)), -1) {
+			t.Errorf("%s: this is in no sh block: %s", name, line)
+		}
+	}
+}
+
 var target = regexp.MustCompile(`(?m)^make ([a-z-]+)`)
 
 // checkTargets: every line runs make, for a target that there is.

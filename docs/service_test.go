@@ -26,12 +26,18 @@ type service struct {
 	*ports
 }
 
-var keyText = regexp.MustCompile(`tally_[A-Za-z0-9_-]{43}`)
+var (
+	keyText = regexp.MustCompile(`tally_[A-Za-z0-9_-]{43}`)
+	listens = regexp.MustCompile(`--http (127\.0\.0\.1:\d+)`)
+)
 
 func serve(t *testing.T, term *terminal, text string, p *ports) *service {
 	t.Helper()
 	term.count++
 	s := &service{log: filepath.Join(term.files, fmt.Sprintf("server%d", term.count)), url: "http://" + p.here("127.0.0.1:8080"), gone: make(chan struct{}), ports: p}
+	if own := listens.FindStringSubmatch(text); own != nil {
+		s.url = "http://" + own[1]
+	}
 	log, err := os.Create(s.log)
 	if err != nil {
 		t.Fatal(err)
