@@ -60,6 +60,9 @@ func (q *Server) listKeys(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
+	if cursor != "" && len(keys) == 0 { // no key is ever deleted: the page before had one more
+		return api.Invalid("cursor", "cursor must be the next of the page before")
+	}
 	writePage(w, "keys", limit, keys, func(k *store.Key) string { return k.ID }, keyViewOf)
 	return nil
 }

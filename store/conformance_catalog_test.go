@@ -3,6 +3,8 @@ package store
 import (
 	"encoding/json"
 	"errors"
+	"fmt"
+	"slices"
 	"strings"
 	"testing"
 
@@ -84,5 +86,39 @@ func testFirstAdminKey(t *testing.T, s *Store) {
 	}
 	if _, err := s.KeyByHash(ctx, s.HashKey(text)); !errors.Is(err, ErrNotFound) {
 		t.Errorf("revoked: got %v, want ErrNotFound", err)
+	}
+}
+
+// testKeys: the newest comes first, page by page.
+func testKeys(t *testing.T, s *Store) {
+	var want []string
+	for i := range 5 {
+		account := []string{"acme", "bolt"}[i%2]
+		k, err := s.CreateKey(ctx, "test", NewKeyText(), Key{Role: RoleAccount, Account: account, Name: fmt.Sprint(i)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if account == "acme" {
+			want = append([]string{k.Name}, want...)
+		}
+	}
+	var got []string
+	for after := ""; ; {
+		page, err := s.Keys(ctx, "acme", after, 2)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, k := range page {
+			got, after = append(got, k.Name), k.ID
+		}
+		if len(page) < 2 {
+			break
+		}
+	}
+	if !slices.Equal(got, want) {
+		t.Errorf("got %q, want %q", got, want)
+	}
+	if page, err := s.Keys(ctx, "acme", "none", 2); err != nil || len(page) != 0 {
+		t.Errorf("after a key that is not there: got %v, %v", page, err)
 	}
 }

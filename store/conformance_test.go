@@ -48,6 +48,7 @@ func TestStore(t *testing.T) {
 		{"Stale", testStale},
 		{"ApplyCatalog", testApplyCatalog},
 		{"FirstAdminKey", testFirstAdminKey},
+		{"Keys", testKeys},
 	} {
 		t.Run(test.name, func(t *testing.T) { test.run(t, openNew(t)) })
 	}

@@ -150,10 +150,18 @@ func (s *Store) KeyByHash(ctx context.Context, hash KeyHash) (Key, error) {
 	return k, nil
 }
 
-// Keys lists keys by id, those after the given id: of one account, or of all ("").
+// Keys lists keys, newest first: those made before the one of the given id; of one
+// account, or of all ("").
 func (s *Store) Keys(ctx context.Context, account, after string, limit int) ([]Key, error) {
-	rows, err := s.read.QueryContext(ctx, `SELECT `+keyColumns+` FROM keys
-		WHERE (? = '' OR account = ?) AND id > ? ORDER BY id LIMIT ?`, account, account, after, limit)
+	where := filter{}
+	if account != "" {
+		where.add(`account = ?`, account)
+	}
+	if after != "" {
+		where.add(`(created_at, id) < (SELECT created_at, id FROM keys WHERE id = ?)`, after)
+	}
+	query := `SELECT ` + keyColumns + ` FROM keys` + where.sql() + ` ORDER BY created_at DESC, id DESC` + where.limit(limit)
+	rows, err := s.read.QueryContext(ctx, query, where.args...)
 	if err != nil {
 		return nil, fmt.Errorf("list keys: %w", engineError(err))
 	}
