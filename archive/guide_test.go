@@ -16,7 +16,7 @@ var guideTypes = map[kind]string{kindCode: "string", kindText: "string", kindTim
 var (
 	guideRow  = regexp.MustCompile("(?m)^\\| (`[^|]+`) \\| ([a-z0-9(),]+) \\| (all|[a-z, ]+) \\|")
 	guideName = regexp.MustCompile("`([a-z_]+)`")
-	required  = regexp.MustCompile("in one order\\. (.*) are always there")
+	required  = regexp.MustCompile(`in one order\. (.*) are always there`)
 )
 
 // The guide for analysts has every column of every folder, with its type, and says
