@@ -104,15 +104,18 @@ func (k *realKafka) drop(t *testing.T) {
 	for i, topic := range schemas.Topics {
 		names[i] = string(topic)
 	}
-	answer, err := k.kafka.Client().DeleteTopics(soon(t), &kafka.DeleteTopicsRequest{Topics: names})
-	if err != nil {
-		t.Fatal(err)
-	}
-	for name, err := range answer.Errors {
-		if err != nil && !errors.Is(err, kafka.UnknownTopicOrPartition) {
-			t.Fatalf("delete %s: %v", name, err)
+	waitFor(t, "the topics are deleted", func() error { // connections to a broker that was restarted since end with an error
+		answer, err := k.kafka.Client().DeleteTopics(soon(t), &kafka.DeleteTopicsRequest{Topics: names})
+		if err != nil {
+			return err
 		}
-	}
+		for name, err := range answer.Errors {
+			if err != nil && !errors.Is(err, kafka.UnknownTopicOrPartition) {
+				return fmt.Errorf("delete %s: %w", name, err)
+			}
+		}
+		return nil
+	})
 }
 
 // waitFor tries until it is good.
