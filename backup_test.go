@@ -68,6 +68,7 @@ func TestBackup(t *testing.T) {
 	to := filepath.Join(t.TempDir(), "copy")
 	s.command(t, "backup", to).want(t, 0, "records counted")
 	s.command(t, "backup", to).want(t, 2, "is there already")
+	s.command(t, "backup", filepath.Join(s.data, "archive", "usage", "copy")).want(t, 2, "name a folder elsewhere")
 	(<-flowing).want(t, 0)
 	s.kill(t)
 	if err := os.RemoveAll(s.data); err != nil {

@@ -100,6 +100,18 @@ func (b *backup) possible() error {
 		return errors.New("backup copies a data folder that has broker, store and archive in it; " +
 			"PostgreSQL, a bucket and Kafka are saved by their own tools (docs/operators.md)")
 	}
+	to, err := filepath.Abs(b.to)
+	if err != nil {
+		return err
+	}
+	for _, from := range []string{b.archiveURL(), filepath.Join(b.Data, "kafka")} {
+		if from, err = filepath.Abs(from); err != nil {
+			return err
+		}
+		if strings.HasPrefix(to, from+string(filepath.Separator)) {
+			return fmt.Errorf("backup: %s is within %s, which is to be copied; name a folder elsewhere", b.to, from)
+		}
+	}
 	return nil
 }
 

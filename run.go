@@ -301,14 +301,14 @@ func (p *parts) serveHTTP(ctx context.Context) error {
 	return nil
 }
 
-// collector takes events over HTTP; the embedded broker's size limit is its
-// back-pressure.
 // ensureTopics makes topics that are not there.
 func (p *parts) ensureTopics(ctx context.Context) (err error) {
 	p.topics, err = p.kafka.EnsureTopics(ctx, p.cfg.Partitions, p.cfg.Replication)
 	return err
 }
 
+// collector takes events over HTTP; the embedded broker's size limit is its
+// back-pressure.
 func (p *parts) collector() (*collector.Collector, error) {
 	cfg := collector.Config{Kafka: p.kafka, Partitions: p.topics, Store: p.store, Keys: p.keys, DedupeWindow: p.cfg.DedupeSpan, Rules: p.rules(), Log: p.log, Metrics: p.registry, Now: p.cfg.now,
 		MaxEventBytes: min(p.cfg.MaxRecord, 1<<20),
