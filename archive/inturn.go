@@ -1,6 +1,7 @@
 package archive
 
 import (
+	"cmp"
 	"context"
 
 	"golang.org/x/sync/errgroup"
@@ -10,9 +11,10 @@ import (
 // store is waited for longer than it is worked on. What a read has got it uses in
 // its turn: turn returns when all files before are done. So what uses them needs
 // no lock, and sees them in order. limit is how many are read at a time, by all
-// who share it. The first error ends the others and is returned when they have.
+// who share it. The first error ends the others and is returned when they have; nil
+// says that all files were read.
 func InTurn(ctx context.Context, limit chan struct{}, n int, read func(ctx context.Context, i int, turn func() error) error) error {
-	group, ctx := errgroup.WithContext(ctx)
+	group, reading := errgroup.WithContext(ctx)
 	done := make(chan struct{})
 	close(done)
 	for i := range n {
@@ -20,8 +22,8 @@ func InTurn(ctx context.Context, limit chan struct{}, n int, read func(ctx conte
 		// has a place, so that nobody who has one waits for somebody who waits for one.
 		select {
 		case limit <- struct{}{}:
-		case <-ctx.Done():
-			return group.Wait()
+		case <-reading.Done():
+			return cmp.Or(group.Wait(), ctx.Err())
 		}
 		before, mine := done, make(chan struct{})
 		done = mine
@@ -31,11 +33,11 @@ func InTurn(ctx context.Context, limit chan struct{}, n int, read func(ctx conte
 				select {
 				case <-before:
 					return nil
-				case <-ctx.Done():
-					return ctx.Err()
+				case <-reading.Done():
+					return reading.Err()
 				}
 			}
-			if err := read(ctx, i, turn); err != nil {
+			if err := read(reading, i, turn); err != nil {
 				return err
 			}
 			if err := turn(); err != nil { // it may have had nothing to use

@@ -74,3 +74,16 @@ func TestInTurnError(t *testing.T) {
 		t.Errorf("got %v", err)
 	}
 }
+
+// Whoever is called off while others have all places has not read its files, and
+// must hear so: a window without them would take their repeats for new.
+func TestInTurnCalledOff(t *testing.T) {
+	limit := make(chan struct{}, 1)
+	limit <- struct{}{}
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel()
+	err := InTurn(ctx, limit, 1, func(_ context.Context, _ int, turn func() error) error { return turn() })
+	if !errors.Is(err, context.Canceled) {
+		t.Errorf("got %v, want %v", err, context.Canceled)
+	}
+}
